@@ -1,0 +1,1 @@
+"""The recommender side: the experts of the network and the recommenders built from them."""

@@ -1,0 +1,1 @@
+"""Simulation and reinforcement learning of strategy planners for conversational recommenders (RSO)."""

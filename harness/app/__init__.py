@@ -1,0 +1,1 @@
+"""The roof: commands, wiring and evaluation; the only floor that sees everything."""

@@ -1,0 +1,1 @@
+"""The kernel: messages, seams, scheduling, models and logs; knows no dataset, expert or algorithm."""

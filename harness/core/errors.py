@@ -1,0 +1,56 @@
+"""One small vocabulary of failures.
+
+Foreign exceptions are translated into these once, at the border where they enter. Each message is one clear
+sentence that names the thing; the command line prints it as it stands and exits with ``exit_code``.
+A bug (any other exception) is never caught as if it were one of these.
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Base of every expected failure. ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class CheckFailed(HarnessError):
+    """A check that the user asked for did not hold (``doctor``, ``replay --verify``)."""
+
+
+class InputError(HarnessError):
+    """The user's input (config, path, option, checkpoint) cannot be used; found before any model call."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A configuration key is unknown, missing or out of bounds; the message names the key's path."""
+
+
+class DataError(InputError):
+    """A dataset row or file is unusable; the message names file:line:column."""
+
+
+class RunStopped(HarnessError):
+    """The run stopped early but is resumable: budget spent, server lost, disk full, too many errors, 401/404."""
+
+    exit_code = 3
+
+
+class ExpertError(HarnessError):
+    """An expert could not do its part of one turn; that conversation is censored, its siblings are unharmed."""
+
+    kind = "expert"
+
+
+class CallError(ExpertError):
+    """A model call failed for good: retries spent, deadline passed, or an answer that is not retried."""
+
+    kind = "call"
+
+
+class ReplyError(ExpertError):
+    """A model answered, but nothing usable could be read from the answer within the bounded repair tries."""
+
+    kind = "reply"

@@ -1,0 +1,340 @@
+"""The values that travel between the parts: frozen structs without behaviour beyond reading themselves.
+
+A conversation is a `Scenario` (persona and goal) played out turn by turn. At turn *t* the recommender sees a
+`State`: the dialogue so far, ending at the seeker's message. It answers with a `RecommenderTurn`; the seeker answers
+with a `SeekerReply`; the judge gives a `Score`. The three together are one `Transition`. Events of the log
+(`EpisodeStarted`, `Opening`, `Transition`, `EpisodeEnded`) are a tagged union read by `match`.
+
+Everything that depends on the clock or the network (durations, retries) lives in fields named ``timing`` so that the
+run digest can leave it out by name.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+Speaker = Literal["seeker", "recommender"]
+StopCause = Literal["judge", "user", "quit", "turns", "error"]
+AttributeKind = Literal["genre", "person", "decade"]
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all messages: immutable, keyword-only, strict on decode."""
+
+
+class Item(Struct):
+    """One recommendable item with the facts that the knowledge graph holds about it."""
+
+    id: str
+    title: str
+    """Display title without the year."""
+    year: int | None = None
+    genres: tuple[str, ...] = ()
+    directors: tuple[str, ...] = ()
+    stars: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Title with year, the form in which an item is named in texts: ``Heat (1995)``."""
+        return f"{self.title} ({self.year})" if self.year is not None else self.title
+
+
+class Attribute(Struct):
+    """One wish of a goal: a genre, a person (director or star) or a decade such as ``1990s``."""
+
+    kind: AttributeKind
+    value: str
+
+
+class Goal(Struct):
+    """What the seeker wants: attributes to cover, and the (hidden) target item they were drawn from."""
+
+    id: str
+    attributes: tuple[Attribute, ...]
+    target: str
+    """Item id; its title is never shown to the seeker (decision 20)."""
+    matches: tuple[str, ...]
+    """Ids of all items that cover every attribute, the target among them (the PC-CRS target set, decision 15)."""
+
+
+class Persona(Struct):
+    """A simulated user. ``text`` is all that a model reads; ``traits`` name the same for grouping results."""
+
+    id: str
+    name: str
+    text: str
+    traits: dict[str, str]
+
+
+class Scenario(Struct):
+    """What one conversation is about; two runs of one scenario share every random stream (paired evaluation)."""
+
+    id: str
+    persona: Persona
+    goal: Goal
+
+
+class Utterance(Struct):
+    """One message of the dialogue."""
+
+    speaker: Speaker
+    text: str
+
+
+class Turn(Struct):
+    """A turn that has been played: what the recommender did and how the seeker answered (``""``: not yet)."""
+
+    strategy: str | None
+    preferences: str
+    response: str
+    recommended: tuple[str, ...] = ()
+    reply: str = ""
+
+
+class State(Struct):
+    """s_t: everything the recommender may know at turn t (paper, section III)."""
+
+    episode: str
+    seed: int
+    """Root of this conversation's random streams; depends on the run's seed and the scenario only."""
+    max_turns: int
+    opening: str = ""
+    """The seeker's first message; empty where the recommender spoke first (human dialogues)."""
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def turn(self) -> int:
+        """Index of the turn to be played, from 1."""
+        return len(self.turns) + 1
+
+    @property
+    def history(self) -> tuple[Utterance, ...]:
+        """The dialogue in order; messages not yet spoken are left out."""
+        said = [Utterance(speaker="seeker", text=self.opening)]
+        for turn in self.turns:
+            said.append(Utterance(speaker="recommender", text=turn.response))
+            said.append(Utterance(speaker="seeker", text=turn.reply))
+        return tuple(utterance for utterance in said if utterance.text)
+
+    def after(self, turn: Turn) -> State:
+        """The state with one more turn."""
+        return msgspec.structs.replace(self, turns=(*self.turns, turn))
+
+    def answered(self, reply: str) -> State:
+        """The state with the seeker's reply to the last turn filled in."""
+        last = msgspec.structs.replace(self.turns[-1], reply=reply)
+        return msgspec.structs.replace(self, turns=(*self.turns[:-1], last))
+
+
+class Decision(Struct):
+    """The planner's choice h_t with the whole acting distribution pi(.|s_t)."""
+
+    strategy: str
+    index: int
+    probabilities: tuple[float, ...]
+    """In the order of the run's strategy list; sums to 1."""
+    policy_version: int
+
+    @property
+    def log_probability(self) -> float:
+        """log pi(h_t|s_t), natural logarithm."""
+        return math.log(self.probabilities[self.index])
+
+    @property
+    def entropy(self) -> float:
+        """H(pi(.|s_t)) in nats."""
+        return -sum(p * math.log(p) for p in self.probabilities if p > 0.0)
+
+
+class Fact(Struct):
+    """One edge of the knowledge graph: ``item`` --``relation``--> ``value`` (for example genre: drama)."""
+
+    item: str
+    relation: str
+    value: str
+
+
+class Evidence(Struct):
+    """C2 (Eq. 4): the retriever's ranking of items and the facts of the first few of them."""
+
+    ranking: tuple[str, ...]
+    """Item ids, best first; longer than ``candidates`` so that Recall@k can be read from it."""
+    candidates: tuple[Item, ...]
+    """The items that the actor may recommend, best first."""
+    facts: tuple[Fact, ...]
+
+
+class RecommenderTurn(Struct):
+    """What a recommender does in one turn; every system fills what it has (decision 13)."""
+
+    response: str
+    recommended: tuple[str, ...] = ()
+    """Ids of items named in the response, all of them among the candidates."""
+    ranking: tuple[str, ...] = ()
+    """Item ids by the system's own ranking at this turn, best first."""
+    decision: Decision | None = None
+    preferences: str = ""
+    facts: tuple[Fact, ...] = ()
+
+
+class SeekerReply(Struct):
+    """The simulated user's answer: private feelings, spoken text, and how it leaves the conversation, if it does."""
+
+    text: str
+    feelings: str = ""
+    accepted: bool = False
+    quit: bool = False
+
+
+class Score(Struct):
+    """The judge's reading of one state (decisions 6 and 7)."""
+
+    raw: tuple[int, ...] = ()
+    """Valid samples, each 1..5; empty in the ``expected`` mode."""
+    invalid: int = 0
+    """Samples that could not be read; dropped and counted, never clamped."""
+    reward: float | None = None
+    """r_t in [0,1], or None where too few samples were valid: a missing reward is never a number."""
+    label_mass: float | None = None
+    """Sum of p over the five labels before normalising, where they were read from log-probabilities."""
+    distribution: tuple[float, ...] = ()
+    """p(1..5) where it was read."""
+
+
+class Usage(Struct):
+    """Model calls and tokens of one role in one turn."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    truncated: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
+
+
+class EpisodeStarted(Struct, tag_field="type", tag="episode_started"):
+    """A conversation begins; a second one with the same id replaces an unfinished first (after a crash)."""
+
+    episode: str
+    phase: str
+    """``train`` or the name of an evaluation (``before``, ``warmup``, ``rl``)."""
+    index: int
+    """Position within the phase, from 0; episodes are consumed and digested in this order."""
+    policy_version: int
+    scenario: Scenario
+    seed: int
+    max_turns: int
+
+
+class Opening(Struct, tag_field="type", tag="opening"):
+    """The seeker's first message."""
+
+    episode: str
+    text: str
+    feelings: str = ""
+    usage: dict[str, Usage] = {}
+    timing: dict[str, float] = {}
+
+
+class Transition(Struct, tag_field="type", tag="transition"):
+    """(s_t, h_t, a_t, r_t, s_{t+1}); s_t is the fold of the episode's earlier events."""
+
+    episode: str
+    turn: int
+    decision: Decision | None
+    preferences: str
+    facts: tuple[Fact, ...]
+    ranking: tuple[str, ...]
+    response: str
+    recommended: tuple[str, ...]
+    reply: SeekerReply
+    score: Score
+    stop: StopCause | None = None
+    usage: dict[str, Usage] = {}
+    """By role; tokens are part of the digest, times are not."""
+    timing: dict[str, float] = {}
+    """Seconds by role."""
+
+
+class Failure(Struct):
+    """Why an episode is censored: the kind of error, the role and turn where it happened, one sentence."""
+
+    kind: str
+    message: str
+    turn: int
+
+
+class EpisodeEnded(Struct, tag_field="type", tag="episode_ended"):
+    """The episode is finished when this line is complete. ``stop == "error"`` means censored, never scored."""
+
+    episode: str
+    stop: StopCause
+    turns: int
+    evaluation: Score | None = None
+    """The held-out evaluator's reading of the final state (decision 9); None in training episodes."""
+    failure: Failure | None = None
+    usage: dict[str, Usage] = {}
+    timing: dict[str, float] = {}
+
+
+Event = EpisodeStarted | Opening | Transition | EpisodeEnded
+
+
+class Message(Struct):
+    """One chat message to a model."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatRequest(Struct):
+    """One call to a language model, as the expert means it; the client turns it into HTTP."""
+
+    role: str
+    """Who asks: ``actor``, ``seeker``, ... (accounting and routing by role)."""
+    episode: str
+    turn: int
+    messages: tuple[Message, ...]
+    max_tokens: int
+    temperature: float
+    seed: int
+    n: int = 1
+    stop: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    """Non-empty: constrain the reply to one of these strings."""
+    json_schema: msgspec.Raw = msgspec.Raw(b"")
+    """Non-empty: constrain the reply to this JSON schema."""
+    label_logprobs: tuple[str, ...] = ()
+    """Non-empty: read the log-probabilities of these one-token labels in one decode step."""
+
+
+class ChatReply(Struct):
+    """What came back: n texts, or the labels' log-probabilities, and what it cost."""
+
+    texts: tuple[str, ...]
+    usage: Usage
+    label_logprobs: dict[str, float] = {}
+    timing: dict[str, float] = {}
+
+
+class LabelledTurn(Struct):
+    """One human recommender turn: the state it was taken in and how often each strategy was used in it."""
+
+    state: State
+    labels: dict[str, int]
+    """Strategy key -> count, second labels counted (decision 14)."""
+    first_label: str
+
+
+class Dialogue(Struct):
+    """One human dialogue of a dataset, reduced to what is used."""
+
+    id: str
+    labelled_turns: tuple[LabelledTurn, ...] = ()
+    mentions: tuple[str, ...] = ()
+    """Names of items spoken of, as written in the data, in order, without repeats; the accepted one first if known."""

@@ -1,0 +1,70 @@
+"""Every swap point of the system, each a Protocol with one method.
+
+A new baseline is a `Recommender`, a new simulated user a `Seeker`, a new reward a `Judge`, a new planner a `Policy`, a
+new server or a recording a `ChatModel`, a new corpus a `Dataset`. Nothing else needs to know. Implementations raise
+only `harness.core.errors.ExpertError` (this turn failed), `RunStopped` (the run must stop) or `InputError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from harness.core.messages import (
+    ChatReply,
+    ChatRequest,
+    Dialogue,
+    RecommenderTurn,
+    Scenario,
+    Score,
+    SeekerReply,
+    State,
+)
+
+
+class Recommender(Protocol):
+    """A conversational recommender system."""
+
+    async def respond(self, state: State) -> RecommenderTurn:
+        """Answer the seeker's last message; safe to call for many conversations at once."""
+        ...
+
+
+class Seeker(Protocol):
+    """A simulated user."""
+
+    async def reply(self, scenario: Scenario, state: State) -> SeekerReply:
+        """Answer the recommender's last message, or open the conversation where nothing was said yet."""
+        ...
+
+
+class Judge(Protocol):
+    """A reward model or evaluator."""
+
+    async def score(self, state: State) -> Score:
+        """Read the dialogue up to and including the seeker's last reply."""
+        ...
+
+
+class Policy(Protocol):
+    """A planner: pi(.|s), a pure function of the state (no sampling, no memory)."""
+
+    def distribution(self, state: State) -> Sequence[float]:
+        """Probabilities over the run's strategies, in their order; may block, so it runs in a worker thread."""
+        ...
+
+
+class ChatModel(Protocol):
+    """A language model behind some transport."""
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """One call; n replies, or the labels' log-probabilities."""
+        ...
+
+
+class Dataset(Protocol):
+    """A corpus of human dialogues."""
+
+    def dialogues(self) -> Sequence[Dialogue]:
+        """All dialogues in file order; raises `DataError` with file:line:column for a bad row."""
+        ...

@@ -1,0 +1,1 @@
+"""What all wings speak of: strategies, the knowledge graph, the text encoder."""

@@ -1,0 +1,1 @@
+"""The planner and its learning: returns, objectives, policies, warm-up, reinforcement, checkpoints."""

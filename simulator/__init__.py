@@ -1,0 +1,1 @@
+"""The user side: personas, goals, the seeker, datasets and the scripted world."""

@@ -1,0 +1,1 @@
+"""Files of dialogues -> dialogues, goals and labels."""
