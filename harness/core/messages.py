@@ -25,7 +25,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of all messages: immutable, keyword-only, strict on decode."""
 
 
-class Item(Struct):
+class Item(Struct, frozen=True, kw_only=True):
     """One recommendable item with the facts that the knowledge graph holds about it."""
 
     id: str
@@ -42,14 +42,14 @@ class Item(Struct):
         return f"{self.title} ({self.year})" if self.year is not None else self.title
 
 
-class Attribute(Struct):
+class Attribute(Struct, frozen=True, kw_only=True):
     """One wish of a goal: a genre, a person (director or star) or a decade such as ``1990s``."""
 
     kind: AttributeKind
     value: str
 
 
-class Goal(Struct):
+class Goal(Struct, frozen=True, kw_only=True):
     """What the seeker wants: attributes to cover, and the (hidden) target item they were drawn from."""
 
     id: str
@@ -60,7 +60,7 @@ class Goal(Struct):
     """Ids of all items that cover every attribute, the target among them (the PC-CRS target set, decision 15)."""
 
 
-class Persona(Struct):
+class Persona(Struct, frozen=True, kw_only=True):
     """A simulated user. ``text`` is all that a model reads; ``traits`` name the same for grouping results."""
 
     id: str
@@ -69,7 +69,7 @@ class Persona(Struct):
     traits: dict[str, str]
 
 
-class Scenario(Struct):
+class Scenario(Struct, frozen=True, kw_only=True):
     """What one conversation is about; two runs of one scenario share every random stream (paired evaluation)."""
 
     id: str
@@ -77,14 +77,14 @@ class Scenario(Struct):
     goal: Goal
 
 
-class Utterance(Struct):
+class Utterance(Struct, frozen=True, kw_only=True):
     """One message of the dialogue."""
 
     speaker: Speaker
     text: str
 
 
-class Turn(Struct):
+class Turn(Struct, frozen=True, kw_only=True):
     """A turn that has been played: what the recommender did and how the seeker answered (``""``: not yet)."""
 
     strategy: str | None
@@ -94,7 +94,7 @@ class Turn(Struct):
     reply: str = ""
 
 
-class State(Struct):
+class State(Struct, frozen=True, kw_only=True):
     """s_t: everything the recommender may know at turn t (paper, section III)."""
 
     episode: str
@@ -129,7 +129,7 @@ class State(Struct):
         return msgspec.structs.replace(self, turns=(*self.turns[:-1], last))
 
 
-class Decision(Struct):
+class Decision(Struct, frozen=True, kw_only=True):
     """The planner's choice h_t with the whole acting distribution pi(.|s_t)."""
 
     strategy: str
@@ -149,7 +149,7 @@ class Decision(Struct):
         return -sum(p * math.log(p) for p in self.probabilities if p > 0.0)
 
 
-class Fact(Struct):
+class Fact(Struct, frozen=True, kw_only=True):
     """One edge of the knowledge graph: ``item`` --``relation``--> ``value`` (for example genre: drama)."""
 
     item: str
@@ -157,7 +157,7 @@ class Fact(Struct):
     value: str
 
 
-class Evidence(Struct):
+class Evidence(Struct, frozen=True, kw_only=True):
     """C2 (Eq. 4): the retriever's ranking of items and the facts of the first few of them."""
 
     ranking: tuple[str, ...]
@@ -167,7 +167,7 @@ class Evidence(Struct):
     facts: tuple[Fact, ...]
 
 
-class RecommenderTurn(Struct):
+class RecommenderTurn(Struct, frozen=True, kw_only=True):
     """What a recommender does in one turn; every system fills what it has (decision 13)."""
 
     response: str
@@ -180,7 +180,7 @@ class RecommenderTurn(Struct):
     facts: tuple[Fact, ...] = ()
 
 
-class SeekerReply(Struct):
+class SeekerReply(Struct, frozen=True, kw_only=True):
     """The simulated user's answer: private feelings, spoken text, and how it leaves the conversation, if it does."""
 
     text: str
@@ -189,7 +189,7 @@ class SeekerReply(Struct):
     quit: bool = False
 
 
-class Score(Struct):
+class Score(Struct, frozen=True, kw_only=True):
     """The judge's reading of one state (decisions 6 and 7)."""
 
     raw: tuple[int, ...] = ()
@@ -204,7 +204,7 @@ class Score(Struct):
     """p(1..5) where it was read."""
 
 
-class Usage(Struct):
+class Usage(Struct, frozen=True, kw_only=True):
     """Model calls and tokens of one role in one turn."""
 
     calls: int = 0
@@ -217,7 +217,7 @@ class Usage(Struct):
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
 
 
-class EpisodeStarted(Struct, tag_field="type", tag="episode_started"):
+class EpisodeStarted(Struct, frozen=True, kw_only=True, tag_field="type", tag="episode_started"):
     """A conversation begins; a second one with the same id replaces an unfinished first (after a crash)."""
 
     episode: str
@@ -231,7 +231,7 @@ class EpisodeStarted(Struct, tag_field="type", tag="episode_started"):
     max_turns: int
 
 
-class Opening(Struct, tag_field="type", tag="opening"):
+class Opening(Struct, frozen=True, kw_only=True, tag_field="type", tag="opening"):
     """The seeker's first message."""
 
     episode: str
@@ -241,7 +241,7 @@ class Opening(Struct, tag_field="type", tag="opening"):
     timing: dict[str, float] = {}
 
 
-class Transition(Struct, tag_field="type", tag="transition"):
+class Transition(Struct, frozen=True, kw_only=True, tag_field="type", tag="transition"):
     """(s_t, h_t, a_t, r_t, s_{t+1}); s_t is the fold of the episode's earlier events."""
 
     episode: str
@@ -261,7 +261,7 @@ class Transition(Struct, tag_field="type", tag="transition"):
     """Seconds by role."""
 
 
-class Failure(Struct):
+class Failure(Struct, frozen=True, kw_only=True):
     """Why an episode is censored: the kind of error, the role and turn where it happened, one sentence."""
 
     kind: str
@@ -269,7 +269,7 @@ class Failure(Struct):
     turn: int
 
 
-class EpisodeEnded(Struct, tag_field="type", tag="episode_ended"):
+class EpisodeEnded(Struct, frozen=True, kw_only=True, tag_field="type", tag="episode_ended"):
     """The episode is finished when this line is complete. ``stop == "error"`` means censored, never scored."""
 
     episode: str
@@ -285,14 +285,14 @@ class EpisodeEnded(Struct, tag_field="type", tag="episode_ended"):
 Event = EpisodeStarted | Opening | Transition | EpisodeEnded
 
 
-class Message(Struct):
+class Message(Struct, frozen=True, kw_only=True):
     """One chat message to a model."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class ChatRequest(Struct):
+class ChatRequest(Struct, frozen=True, kw_only=True):
     """One call to a language model, as the expert means it; the client turns it into HTTP."""
 
     role: str
@@ -313,7 +313,7 @@ class ChatRequest(Struct):
     """Non-empty: read the log-probabilities of these one-token labels in one decode step."""
 
 
-class ChatReply(Struct):
+class ChatReply(Struct, frozen=True, kw_only=True):
     """What came back: n texts, or the labels' log-probabilities, and what it cost."""
 
     texts: tuple[str, ...]
@@ -322,7 +322,7 @@ class ChatReply(Struct):
     timing: dict[str, float] = {}
 
 
-class LabelledTurn(Struct):
+class LabelledTurn(Struct, frozen=True, kw_only=True):
     """One human recommender turn: the state it was taken in and how often each strategy was used in it."""
 
     state: State
@@ -331,7 +331,7 @@ class LabelledTurn(Struct):
     first_label: str
 
 
-class Dialogue(Struct):
+class Dialogue(Struct, frozen=True, kw_only=True):
     """One human dialogue of a dataset, reduced to what is used."""
 
     id: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 SPACING = 64
-"""Distance between two request seeds: a server that draws n replies from one seed uses seed, seed+1, ..., so n <= 64."""
+"""Distance between request seeds: a server that draws n replies from one seed uses seed, seed+1, ... (n <= 64)."""
 
 
 def _word(*names: int | str) -> int:

@@ -16,7 +16,7 @@ Group = Literal["elicitation", "persuasion", "rapport", "none"]
 LabelSet = Literal["rso13", "inspired14"]
 
 
-class Strategy(Struct):
+class Strategy(Struct, frozen=True, kw_only=True):
     """One macro-level strategy: its key in logs and data, its name, what it asks the actor to do."""
 
     key: str
