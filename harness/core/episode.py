@@ -1,0 +1,112 @@
+"""One episode put together from its events, and the states in which its decisions were taken.
+
+The log stores what each turn added; s_t is the fold of what came before (`Episode.states`). Everything that reads logs
+(learner, evaluation, replay, report) goes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.core.messages import (
+    EpisodeEnded,
+    EpisodeStarted,
+    Event,
+    Opening,
+    State,
+    Struct,
+    Transition,
+    Turn,
+)
+
+
+class Episode(Struct, frozen=True, kw_only=True):
+    """What is known of one episode; ``ended`` is None while it runs."""
+
+    started: EpisodeStarted
+    opening: Opening | None = None
+    transitions: tuple[Transition, ...] = ()
+    ended: EpisodeEnded | None = None
+
+    @property
+    def id(self) -> str:
+        return self.started.episode
+
+    @property
+    def rewards(self) -> tuple[float | None, ...]:
+        """r_1..r_T in [0,1]; None where the judge's reading is missing."""
+        return tuple(transition.score.reward for transition in self.transitions)
+
+    def states(self) -> tuple[State, ...]:
+        """s_1..s_{T+1}: the state before each transition, and the final one."""
+        state = State(
+            episode=self.started.episode,
+            seed=self.started.seed,
+            max_turns=self.started.max_turns,
+            opening=self.opening.text if self.opening else "",
+        )
+        states = [state]
+        for transition in self.transitions:
+            state = state.after(played(transition))
+            states.append(state)
+        return tuple(states)
+
+
+def played(transition: Transition) -> Turn:
+    """A transition as the turn that later states remember."""
+    return Turn(
+        strategy=transition.decision.strategy if transition.decision else None,
+        preferences=transition.preferences,
+        response=transition.response,
+        recommended=transition.recommended,
+        reply=transition.reply.text,
+    )
+
+
+class Assembler:
+    """Events in log order -> episodes. A second `EpisodeStarted` of an id drops the unfinished first attempt."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, list[Event]] = {}
+
+    def add(self, event: Event) -> Episode | None:
+        """Take one event; returns the episode if this event ended it."""
+        match event:
+            case EpisodeStarted():
+                self._open[event.episode] = [event]
+            case EpisodeEnded():
+                return build([*self._open.pop(event.episode), event])
+            case _:
+                self._open[event.episode].append(event)
+        return None
+
+    def unfinished(self) -> tuple[Episode, ...]:
+        """Episodes that have started and not ended."""
+        return tuple(build(events) for events in self._open.values())
+
+
+def build(events: Iterable[Event]) -> Episode:
+    """One episode from its events, the first an `EpisodeStarted`."""
+    started: EpisodeStarted | None = None
+    opening: Opening | None = None
+    ended: EpisodeEnded | None = None
+    transitions: list[Transition] = []
+    for event in events:
+        match event:
+            case EpisodeStarted():
+                started = event
+            case Opening():
+                opening = event
+            case Transition():
+                transitions.append(event)
+            case EpisodeEnded():
+                ended = event
+    if started is None:
+        raise ValueError("an episode's events begin with EpisodeStarted")
+    return Episode(started=started, opening=opening, transitions=tuple(transitions), ended=ended)
+
+
+def assemble(events: Iterable[Event]) -> tuple[Episode, ...]:
+    """All finished episodes of a stream of events, in the order in which they ended."""
+    assembler = Assembler()
+    return tuple(episode for event in events if (episode := assembler.add(event)) is not None)

@@ -1,0 +1,234 @@
+"""The knowledge graph of films: facts by item, items by attribute, and what a text names.
+
+A graph is a set of `Item` records; its edges are (item, relation, value) with the relations genre, director, star, year.
+The same graph serves the fact retriever (Eq. 4), the drawing of goals, the metrics, and the scripted world's
+reading of texts. It holds facts only (no plots) and never changes after it was built. What it leaves out: embeddings
+and ranking (``experts.fact_retriever``), the layout of dataset files (``simulator.datasets``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from harness.core.errors import DataError, InputError
+from harness.core.messages import Attribute, Fact, Item, Struct
+
+T = TypeVar("T")
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_DECADE = re.compile(r"\b(?:19|20)?([0-9])0['’]?s\b")
+_GENRE_WORDS = {
+    "sci-fi": ("science fiction", "scifi"),
+    "romance": ("romantic", "romances", "love story", "love stories"),
+    "comedy": ("comedies", "comedic"),
+    "animation": ("animated", "animations", "cartoon"),
+    "mystery": ("mysteries",),
+    "biography": ("biographies", "biopic", "biographical"),
+    "documentary": ("documentaries",),
+    "history": ("historical",),
+    "musical": ("musicals",),
+    "film-noir": ("noir",),
+}
+"""How people write genres beyond the word itself and its plural."""
+
+
+class GraphFile(Struct, frozen=True, kw_only=True):
+    """The JSON layout of a graph on disk."""
+
+    items: tuple[Item, ...]
+
+
+def decade(year: int) -> str:
+    """1994 -> ``1990s``."""
+    return f"{year // 10 * 10}s"
+
+
+class KnowledgeGraph:
+    """Facts about films. Immutable; look-ups are dictionary reads, text scans are linear in the text."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self.items = tuple(items)
+        self._by_id = {item.id: item for item in self.items}
+        if len(self._by_id) != len(self.items):
+            raise DataError("the knowledge graph has two items with one id")
+        self._attributes = {item.id: frozenset(_attributes(item)) for item in self.items}
+        self._covered_by: dict[Attribute, set[str]] = defaultdict(set)
+        for item in self.items:
+            for attribute in self._attributes[item.id]:
+                self._covered_by[attribute].add(item.id)
+        self._names = _Phrases[str]()
+        self._titles = _Phrases[str]()
+        by_title: dict[str, list[Item]] = defaultdict(list)
+        for item in self.items:
+            self._names.add(item.name, item.id)
+            by_title[_key(item.title)].append(item)
+        self._by_title = dict(by_title)
+        for namesakes in by_title.values():
+            # A bare title counts in running text only where it cannot be an ordinary word or another film.
+            if len(namesakes) == 1 and len(_WORD.findall(namesakes[0].title)) > 1:
+                self._titles.add(namesakes[0].title, namesakes[0].id)
+        self._entities = _Phrases[Attribute]()
+        for attribute in self._covered_by:
+            for phrase in _phrases(attribute):
+                self._entities.add(phrase, attribute)
+
+    @classmethod
+    def from_items(cls, items: Iterable[Item]) -> KnowledgeGraph:
+        """A graph of these items, in this order."""
+        return cls(items)
+
+    @classmethod
+    def load(cls, path: Path) -> KnowledgeGraph:
+        """Read ``{"items": [...]}``; `InputError` where the file is missing, `DataError` where it is no graph."""
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read the knowledge graph {path}: {error.strerror}") from error
+        try:
+            graph = cls(msgspec.json.decode(content, type=GraphFile).items)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} is not a knowledge graph: {error}") from error
+        if not graph.items:
+            raise DataError(f"the knowledge graph {path} holds no items")
+        return graph
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all facts, by which caches of this graph are keyed."""
+        return hashlib.sha256(msgspec.json.encode(GraphFile(items=self.items))).hexdigest()
+
+    def item(self, item_id: str) -> Item:
+        """The item of an id; KeyError where there is none."""
+        return self._by_id[item_id]
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._by_id
+
+    def attributes(self, item_id: str) -> frozenset[Attribute]:
+        """Genres, persons (directors and stars) and decade of an item."""
+        return self._attributes[item_id]
+
+    def all_attributes(self) -> tuple[Attribute, ...]:
+        """Every attribute that some item has, in a stable order."""
+        return tuple(sorted(self._covered_by, key=lambda a: (a.kind, a.value)))
+
+    def covering(self, attributes: Iterable[Attribute]) -> tuple[str, ...]:
+        """Ids of all items that have every one of the attributes, in graph order; all items for none."""
+        sets = [self._covered_by.get(attribute, set()) for attribute in attributes]
+        if not sets:
+            return tuple(self._by_id)
+        found = set.intersection(*sets)
+        return tuple(item_id for item_id in self._by_id if item_id in found)
+
+    def facts(self, item_id: str) -> tuple[Fact, ...]:
+        """All edges of an item."""
+        item = self._by_id[item_id]
+        years = () if item.year is None else (str(item.year),)
+        parts = (("year", years), ("genre", item.genres), ("director", item.directors), ("star", item.stars))
+        return tuple(Fact(item=item_id, relation=name, value=value) for name, values in parts for value in values)
+
+    def find(self, name: str) -> str | None:
+        """The item of a written name: title and year first, then the title alone where only one film has it."""
+        exact = self._names.whole(name)
+        if exact is not None:
+            return exact
+        title = re.sub(r"\s*\(\d{4}\)\s*$", "", name)
+        namesakes = self._by_title.get(_key(title), [])
+        return namesakes[0].id if len(namesakes) == 1 else None
+
+    def titles_in(self, text: str) -> tuple[str, ...]:
+        """Ids of the items that a text names, in order, without repeats.
+
+        ``Title (year)`` always counts; a bare title only if it has several words, is capitalised as the title is and
+        belongs to one film.
+        """
+        words = list(_WORD.finditer(text))
+        found: dict[str, None] = {}
+        at = 0
+        while at < len(words):
+            item_id, length = self._names.longest(words, at)
+            if item_id is None:
+                item_id, length = self._titles.longest(words, at)
+                if item_id is not None and not _capitalised(words[at : at + length]):
+                    item_id, length = None, 1
+            if item_id is not None:
+                found[item_id] = None
+            at += max(length, 1)
+        return tuple(found)
+
+    def attributes_in(self, text: str) -> tuple[Attribute, ...]:
+        """Genres, full names of persons and decades that a text names, in order, without repeats."""
+        words = list(_WORD.finditer(text))
+        hits: list[tuple[int, Attribute]] = []
+        at = 0
+        while at < len(words):
+            attribute, length = self._entities.longest(words, at)
+            if attribute is not None:
+                hits.append((words[at].start(), attribute))
+            at += max(length, 1)
+        for match in _DECADE.finditer(text):
+            century = match[0][:2] if match[0][:2] in ("19", "20") and len(match[0]) > 4 else None
+            century = century or ("20" if match[1] in "01" else "19")
+            hits.append((match.start(), Attribute(kind="decade", value=f"{century}{match[1]}0s")))
+        ordered = (attribute for _, attribute in sorted(hits, key=lambda hit: hit[0]) if attribute in self._covered_by)
+        return tuple(dict.fromkeys(ordered))
+
+
+def _attributes(item: Item) -> Iterator[Attribute]:
+    for genre in item.genres:
+        yield Attribute(kind="genre", value=genre)
+    for person in (*item.directors, *item.stars):
+        yield Attribute(kind="person", value=person)
+    if item.year is not None:
+        yield Attribute(kind="decade", value=decade(item.year))
+
+
+def _phrases(attribute: Attribute) -> Iterator[str]:
+    if attribute.kind == "decade":
+        return  # written in too many ways for a dictionary; see _DECADE
+    yield attribute.value
+    if attribute.kind == "genre":
+        yield f"{attribute.value}s"
+        yield from _GENRE_WORDS.get(attribute.value, ())
+
+
+def _key(text: str) -> str:
+    return " ".join(word.lower() for word in _WORD.findall(text))
+
+
+def _capitalised(words: list[re.Match[str]]) -> bool:
+    return words[0][0][0].isupper() and words[-1][0][0].isupper()
+
+
+class _Phrases(Generic[T]):
+    """Phrases -> values, found in running text by longest match."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, ...], T] = {}
+        self._lengths: dict[str, int] = {}
+
+    def add(self, phrase: str, value: T) -> None:
+        words = tuple(_key(phrase).split())
+        if words:
+            self._values.setdefault(words, value)
+            self._lengths[words[0]] = max(self._lengths.get(words[0], 0), len(words))
+
+    def whole(self, phrase: str) -> T | None:
+        return self._values.get(tuple(_key(phrase).split()))
+
+    def longest(self, words: list[re.Match[str]], at: int) -> tuple[T | None, int]:
+        """The value of the longest phrase that starts at a word, and its number of words; (None, 1) if none."""
+        longest = self._lengths.get(words[at][0].lower(), 0)
+        key = tuple(word[0].lower() for word in words[at : at + longest])
+        for length in range(len(key), 0, -1):
+            value = self._values.get(key[:length])
+            if value is not None:
+                return value, length
+        return None, 1

@@ -1,0 +1,64 @@
+"""The graph finds what a text names and covers what a goal asks."""
+
+import pytest
+
+from harness.core.errors import DataError, InputError
+from harness.core.messages import Attribute, Item
+from harness.domain.knowledge_graph import KnowledgeGraph, decade
+
+HEAT = Item(
+    id="1", title="Heat", year=1995, genres=("crime", "thriller"), directors=("Michael Mann",), stars=("Al Pacino",)
+)
+HEAT_OLD = Item(id="2", title="Heat", year=1986, genres=("action",), stars=("Burt Reynolds",))
+ALIEN = Item(id="3", title="Alien Dawn", year=1979, genres=("sci-fi", "horror"), directors=("Ridley Scott",))
+GRAPH = KnowledgeGraph.from_items([HEAT, HEAT_OLD, ALIEN])
+
+
+def test_titles_in_running_text() -> None:
+    assert GRAPH.titles_in("Have you seen Alien Dawn or Heat (1986)? Heat was on.") == ("3", "2")
+    assert GRAPH.titles_in("the alien dawn of heat") == ()
+
+
+def test_find_needs_the_year_where_two_films_share_a_title() -> None:
+    assert GRAPH.find("Heat (1995)") == "1"
+    assert GRAPH.find("Heat") is None
+    assert GRAPH.find("alien dawn (1980)") == "3"
+
+
+def test_attributes_in_text() -> None:
+    found = GRAPH.attributes_in("A science fiction film from the 90s or 1970s, with al pacino, and thrillers")
+    assert [a.value for a in found] == ["sci-fi", "1990s", "1970s", "Al Pacino", "thriller"]
+
+
+def test_covering_is_the_intersection() -> None:
+    assert GRAPH.covering([Attribute(kind="genre", value="crime"), Attribute(kind="decade", value="1990s")]) == ("1",)
+    assert GRAPH.covering([Attribute(kind="genre", value="western")]) == ()
+    assert GRAPH.covering([]) == ("1", "2", "3")
+
+
+def test_facts_are_all_edges() -> None:
+    assert {(f.relation, f.value) for f in GRAPH.facts("1")} == {
+        ("year", "1995"),
+        ("genre", "crime"),
+        ("genre", "thriller"),
+        ("director", "Michael Mann"),
+        ("star", "Al Pacino"),
+    }
+
+
+def test_decade() -> None:
+    assert (decade(1999), decade(2000)) == ("1990s", "2000s")
+
+
+def test_bad_files_are_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match="missing.json"):
+        KnowledgeGraph.load(tmp_path / "missing.json")
+    for content in (b"", b"[]", b'{"items": 3}', b'{"items": []}', b"\xff"):
+        (tmp_path / "bad.json").write_bytes(content)
+        with pytest.raises(DataError, match="bad.json"):
+            KnowledgeGraph.load(tmp_path / "bad.json")
+
+
+def test_two_items_of_one_id_are_refused() -> None:
+    with pytest.raises(DataError, match="one id"):
+        KnowledgeGraph.from_items([HEAT, HEAT])
