@@ -1,7 +1,7 @@
 """The knowledge graph of films: facts by item, items by attribute, and what a text names.
 
-A graph is a set of `Item` records; its edges are (item, relation, value) with the relations genre, director, star, year.
-The same graph serves the fact retriever (Eq. 4), the drawing of goals, the metrics, and the scripted world's
+A graph is a set of `Item` records; its edges are (item, relation, value) with the relations genre, director, star
+and year. The same graph serves the fact retriever (Eq. 4), the drawing of goals, the metrics, and the scripted world's
 reading of texts. It holds facts only (no plots) and never changes after it was built. What it leaves out: embeddings
 and ranking (``experts.fact_retriever``), the layout of dataset files (``simulator.datasets``).
 """

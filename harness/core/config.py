@@ -1,0 +1,402 @@
+"""Experiment TOML -> frozen structs; every error names the key.
+
+An experiment is one TOML file. Keys that it leaves out take the defaults below; ``preset = "paper"`` puts the paper's
+own settings under the file's. Unknown keys are refused with the nearest known name, numbers are bounded, NaN and
+infinities are refused. Paths inside the file are relative to the file; in ``--set`` they are relative to the current
+folder. What is *not* checked here is whether files exist and servers answer: that is wiring's and the doctor's work.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from harness.core.errors import ConfigError, InputError
+from harness.core.messages import Struct
+
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+Natural = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, Meta(gt=0.0, le=1e6)]
+NonNegative = Annotated[float, Meta(ge=0.0, le=1e6)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """The run as a whole."""
+
+    name: Name = "run"
+    seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
+    directory: str = "runs"
+    """Where run directories are made."""
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    """Dialogues for warm-up and goals, and the knowledge graph."""
+
+    inspired: str = ""
+    """INSPIRED-format TSV: strategy labels for the warm-up."""
+    redial_dir: str = ""
+    """Folder with ReDial's processed files; gives the knowledge graph where ``knowledge_graph`` is empty."""
+    knowledge_graph: str = ""
+    """JSON file of films."""
+    goals: Literal["inspired", "redial"] = "inspired"
+    """Whose films the goals are drawn from."""
+    labels: Literal["rso13", "inspired14"] = "rso13"
+    skip_bad: Natural = 0
+    """Bad rows that are allowed, skipped and counted; one more is an error."""
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """One model endpoint."""
+
+    backend: Literal["scripted", "vllm", "openai"] = "scripted"
+    model: str = "scripted-world"
+    base_url: str = ""
+    """``openai``: the server's ``.../v1``. ``vllm`` and ``scripted`` start their own server where this is empty."""
+    python: str = ""
+    """``vllm``: the Python that has vLLM; empty for the one that runs the harness."""
+    arguments: tuple[str, ...] = ()
+    """``vllm``: extra arguments of its server."""
+    environment: dict[str, str] = {}
+    """Extra environment variables of a server that the harness starts."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    """0: any free port."""
+    api_key_env: str = ""
+    """Name of the environment variable that holds the key; the key itself is never written anywhere."""
+    timeout_s: Positive = 120.0
+    """Deadline of one call."""
+    startup_s: Positive = 900.0
+    """Deadline of the server's start."""
+    retry_s: NonNegative = 60.0
+    """How long a call is retried through connection errors, 429 and 5xx before the server counts as lost."""
+    max_connections: Count = 512
+    latency_ms: NonNegative = 0.0
+    """``scripted``: added to every reply."""
+    restarts: Natural = 1
+    """How often a server that died in mid-run is started again."""
+
+
+class Roles(Struct, frozen=True, kw_only=True):
+    """Which model plays which role."""
+
+    preference_reasoner: str = "default"
+    actor: str = "default"
+    seeker: str = "default"
+    reward: str = "default"
+    evaluator: str = "default"
+
+
+class Decoding(Struct, frozen=True, kw_only=True):
+    """How one role's replies are drawn."""
+
+    temperature: Annotated[float, Meta(ge=0.0, le=2.0)]
+    max_tokens: Annotated[int, Meta(ge=1, le=8192)]
+
+
+class DecodingByRole(Struct, frozen=True, kw_only=True):
+    """Decoding of the roles that write text; the judges' is in ``reward``."""
+
+    preference_reasoner: Decoding = Decoding(temperature=0.0, max_tokens=96)
+    actor: Decoding = Decoding(temperature=0.7, max_tokens=192)
+    seeker: Decoding = Decoding(temperature=0.7, max_tokens=160)
+
+
+class Scheduler(Struct, frozen=True, kw_only=True):
+    """How many conversations live at once and what their failures mean."""
+
+    max_live_conversations: Annotated[int, Meta(ge=1, le=20_000)] = 64
+    fail_on_error: Share = 0.2
+    """Share of failed conversations (after the first 20) above which a run stops early."""
+    drain_s: NonNegative = 30.0
+    """How long live conversations may finish after a first SIGINT."""
+
+
+class Conversation(Struct, frozen=True, kw_only=True):
+    """One conversation."""
+
+    max_turns: Annotated[int, Meta(ge=1, le=100)] = 10
+
+
+class Network(Struct, frozen=True, kw_only=True):
+    """Ablations of the network of experts."""
+
+    without: tuple[Literal["planner", "preference_reasoner", "fact_retriever"], ...] = ()
+    candidates: Annotated[int, Meta(ge=1, le=50)] = 5
+    """K, items offered to the actor."""
+
+
+class Planner(Struct, frozen=True, kw_only=True):
+    """The policy over strategies."""
+
+    kind: Literal["encoder", "tabular", "uniform", "fixed"] = "encoder"
+    strategy: str = ""
+    """``fixed``: the strategy it always takes."""
+    encoder: str = "minilm"
+    """``minilm``, a folder (beginning with ``./``, ``../``, ``/`` or ``~``) or a hub id such as ``roberta-base``."""
+    trainable_layers: Annotated[int, Meta(ge=0, le=48)] = 0
+    """Top encoder layers that learn beside the head; 0 keeps the encoder frozen."""
+    init: str = ""
+    """Checkpoint folder to start from instead of a warm-up."""
+    max_tokens: Annotated[int, Meta(ge=16, le=4096)] = 128
+    """Token budget of the state text, newest turns first."""
+    preferences: bool = False
+    """Whether the state text holds the last preference text."""
+
+
+class Warmup(Struct, frozen=True, kw_only=True):
+    """Supervised fine-tuning on human labels (Eq. 6)."""
+
+    epochs: Annotated[int, Meta(ge=0, le=10_000)] = 30
+    learning_rate: Positive = 1e-2
+    batch_size: Count = 16
+    weight_decay: NonNegative = 0.01
+    validation_share: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.2
+    patience: Count = 3
+
+
+class RL(Struct, frozen=True, kw_only=True):
+    """Entropy-regularised policy gradient (Eq. 7, Eq. 8)."""
+
+    epochs: Annotated[int, Meta(ge=0, le=100_000)] = 10
+    dialogues_per_epoch: Count = 32
+    batch_episodes: Count = 16
+    learning_rate: Positive = 3e-3
+    gamma: Share = 0.99
+    horizon: Literal["absorbing", "terminal", "literal"] = "absorbing"
+    entropy_coefficient: NonNegative = 0.03
+    advantage: Literal["turn", "batch", "episode", "none"] = "turn"
+    policy_lag: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """L, in updates: episode e acts with version max(0, e // batch_episodes - L)."""
+    gradient_clip: Positive = 1.0
+
+
+class Reward(Struct, frozen=True, kw_only=True):
+    """The judge's reading (decisions 6 and 7)."""
+
+    mode: Literal["samples", "multinomial", "expected"] = "multinomial"
+    samples: Annotated[int, Meta(ge=1, le=64)] = 10
+    quorum: Annotated[int, Meta(ge=1, le=64)] = 5
+    temperature: Annotated[float, Meta(gt=0.0, le=2.0)] = 1.0
+    threshold: Share = 0.75
+    """tau: a reward above it ends the conversation."""
+
+
+class Evaluation(Struct, frozen=True, kw_only=True):
+    """Evaluations before warm-up, after warm-up and after RL, on the same held-out goals."""
+
+    dialogues: Count = 150
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """Limits after which a run stops cleanly and resumably; 0 means none."""
+
+    calls: Natural = 0
+    tokens: Natural = 0
+    seconds: NonNegative = 0.0
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """A whole experiment."""
+
+    preset: Literal["", "paper"] = ""
+    run: Run = Run()
+    data: Data = Data()
+    models: dict[str, Model] = msgspec.field(default_factory=lambda: {"default": Model()})
+    roles: Roles = Roles()
+    decoding: DecodingByRole = DecodingByRole()
+    scheduler: Scheduler = Scheduler()
+    conversation: Conversation = Conversation()
+    network: Network = Network()
+    planner: Planner = Planner()
+    warmup: Warmup = Warmup()
+    rl: RL = RL()
+    reward: Reward = Reward()
+    evaluation: Evaluation = Evaluation()
+    budget: Budget = Budget()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all settings but where the run directory is made."""
+        tree = msgspec.to_builtins(self)
+        del tree["run"]["directory"]
+        return hashlib.sha256(msgspec.json.encode(tree, order="sorted")).hexdigest()
+
+    @property
+    def training_episodes(self) -> int:
+        """RL episodes of the whole run."""
+        return self.rl.epochs * self.rl.dialogues_per_epoch
+
+
+PRESETS: Mapping[str, dict[str, Any]] = {
+    "": {},
+    # The settings that the paper states (decisions 4, 5, 7, 21, 22); the others keep the defaults above.
+    "paper": {
+        "planner": {"encoder": "roberta-base", "trainable_layers": 12},
+        "warmup": {"learning_rate": 6e-6, "epochs": 5, "batch_size": 16},
+        "rl": {
+            "epochs": 10,
+            "dialogues_per_epoch": 100,
+            "batch_episodes": 16,
+            "learning_rate": 1e-4,
+            "gamma": 0.99,
+            "horizon": "literal",
+            "advantage": "none",
+        },
+        "reward": {"mode": "samples", "samples": 10},
+    },
+}
+
+_PATH_KEYS = ("run.directory", "data.inspired", "data.redial_dir", "data.knowledge_graph", "planner.init")
+_MAYBE_PATH_KEYS = ("planner.encoder", "models.*.python", "models.*.model")
+"""Keys that hold a path only if the value looks like one; otherwise a name or an executable."""
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read an experiment file and ``key=value`` overrides; `ConfigError` names the key, `InputError` the file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"there is no experiment file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the experiment file {path}: {error}") from None
+    try:
+        tree = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    _resolve_paths(tree, path.resolve().parent)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set wants key=value, not {override!r}")
+        branch: dict[str, Any] = {}
+        _put(branch, key.strip(), _toml_value(value.strip()))
+        _resolve_paths(branch, Path.cwd())
+        _merge(tree, branch)
+    return config_from_tree(tree)
+
+
+def config_from_tree(tree: Mapping[str, Any]) -> Config:
+    """Check a tree of plain values and build the config; raises `ConfigError`."""
+    _refuse_unknown(tree, Config, "")
+    preset = tree.get("preset", "")
+    if preset not in PRESETS:
+        raise ConfigError(f"preset: {preset!r} is no preset; known: {', '.join(sorted(PRESETS))!r}")
+    merged: dict[str, Any] = {}
+    _merge(merged, PRESETS[preset])
+    _merge(merged, tree)
+    for key, value in _leaves(merged, ""):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{key}: {value} is not a finite number")
+        if isinstance(value, str) and "\0" in value:
+            raise ConfigError(f"{key}: holds a NUL character")
+    try:
+        config = msgspec.convert(merged, Config)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `")
+        key = where.rstrip("`").removeprefix("$.") or "the file"
+        raise ConfigError(f"{key}: {what[:1].lower()}{what[1:]}") from None
+    _check_together(config)
+    return config
+
+
+def _check_together(config: Config) -> None:
+    for role in Roles.__struct_fields__:
+        name = getattr(config.roles, role)
+        if name not in config.models:
+            known = ", ".join(sorted(config.models)) or "none"
+            raise ConfigError(f"roles.{role}: there is no [models.{name}]; known: {known}")
+    for name, model in config.models.items():
+        if model.backend == "openai" and not model.base_url:
+            raise ConfigError(f"models.{name}.base_url: the openai backend needs the server's address")
+    if config.reward.quorum > config.reward.samples:
+        raise ConfigError(
+            f"reward.quorum: {config.reward.quorum} is more than reward.samples = {config.reward.samples}"
+        )
+    if config.planner.kind == "fixed" and not config.planner.strategy:
+        raise ConfigError("planner.strategy: a fixed planner needs the strategy that it takes")
+
+
+def _refuse_unknown(tree: object, struct: type[msgspec.Struct], path: str) -> None:
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{path.rstrip('.')}: is a table of keys, not {tree!r}")
+    hints = get_type_hints(struct)
+    for key, value in tree.items():
+        if key not in struct.__struct_fields__:
+            near = difflib.get_close_matches(str(key), struct.__struct_fields__, n=1)
+            hint = f"did you mean {path}{near[0]}?" if near else f"known: {', '.join(struct.__struct_fields__)}"
+            raise ConfigError(f"{path}{key}: there is no such key; {hint}")
+        kind = hints[key]
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            _refuse_unknown(value, kind, f"{path}{key}.")
+        elif get_origin(kind) is dict and get_args(kind)[1] is Model:
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{path}{key}: is a table of models, not {value!r}")
+            for name, entry in value.items():
+                _refuse_unknown(entry, Model, f"{path}{key}.{name}.")
+
+
+def _leaves(tree: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{key}.")
+        elif isinstance(value, list):
+            yield from ((f"{path}{key}", entry) for entry in value)
+        else:
+            yield f"{path}{key}", value
+
+
+def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, Mapping):
+            branch = into.get(key)
+            if not isinstance(branch, dict):
+                branch = into[key] = {}
+            _merge(branch, value)
+        else:
+            into[key] = value
+
+
+def _put(tree: dict[str, Any], dotted: str, value: object) -> None:
+    *branches, leaf = dotted.split(".")
+    for branch in branches:
+        tree = tree.setdefault(branch, {})
+    tree[leaf] = value
+
+
+def _toml_value(text: str) -> object:
+    # 'a.b=3', 'a.b=true', 'a.b=["x"]' are TOML; anything else is meant as a string.
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _resolve_paths(tree: dict[str, Any], base: Path) -> None:
+    for pattern in (*_PATH_KEYS, *_MAYBE_PATH_KEYS):
+        certain = pattern in _PATH_KEYS
+        for table, leaf in _tables(tree, pattern.split(".")):
+            value = table.get(leaf)
+            if isinstance(value, str) and value and (certain or value.startswith(("./", "../", "/", "~"))):
+                table[leaf] = os.path.normpath(base / Path(value).expanduser())
+
+
+def _tables(tree: object, keys: list[str]) -> Iterator[tuple[dict[str, Any], str]]:
+    if not isinstance(tree, dict):
+        return
+    if len(keys) == 1:
+        yield tree, keys[0]
+    elif keys[0] == "*":
+        for branch in tree.values():
+            yield from _tables(branch, keys[1:])
+    else:
+        yield from _tables(tree.get(keys[0]), keys[1:])
