@@ -289,7 +289,7 @@ def config_from_tree(tree: Mapping[str, Any]) -> Config:
     """Check a tree of plain values and build the config; raises `ConfigError`."""
     _refuse_unknown(tree, Config, "")
     preset = tree.get("preset", "")
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ConfigError(f"preset: {preset!r} is no preset; known: {', '.join(sorted(PRESETS))!r}")
     merged: dict[str, Any] = {}
     _merge(merged, PRESETS[preset])
