@@ -1,0 +1,60 @@
+"""Events <-> lines of JSON, reversibly for any text.
+
+JSON has no place for lone surrogates, which Python strings can hold. U+E000 (a private-use character) is the escape:
+a lone surrogate becomes U+E000 and four hex digits, U+E000 itself is doubled. Lines without either character, which
+is nearly all of them, take the plain msgspec path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from harness.core.messages import Event
+
+_ESCAPE = "\ue000"
+_ESCAPE_BYTES = _ESCAPE.encode()
+_TO_ESCAPE = re.compile(f"[\ud800-\udfff{_ESCAPE}]")
+_ESCAPED = re.compile(f"{_ESCAPE}({_ESCAPE}|[0-9a-f]{{4}})")
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """One event as one line of UTF-8 JSON, without the line break."""
+    try:
+        line = _encoder.encode(event)
+    except UnicodeEncodeError:
+        line = _ESCAPE_BYTES
+    if _ESCAPE_BYTES in line:
+        return _encoder.encode(_map_text(msgspec.to_builtins(event), _escape))
+    return line
+
+
+def decode_event(line: bytes) -> Event:
+    """The inverse of `encode_event`; `msgspec.DecodeError` for a line that is no event."""
+    if _ESCAPE_BYTES in line:
+        event: Event = msgspec.convert(_map_text(msgspec.json.decode(line), _unescape), Event)
+        return event
+    return _decoder.decode(line)
+
+
+def _escape(text: str) -> str:
+    return _TO_ESCAPE.sub(lambda m: _ESCAPE * 2 if m[0] == _ESCAPE else f"{_ESCAPE}{ord(m[0]):04x}", text)
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPED.sub(lambda m: _ESCAPE if m[1] == _ESCAPE else chr(int(m[1], 16)), text)
+
+
+def _map_text(value: object, change: Callable[[str], str]) -> object:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(key): _map_text(entry, change) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_map_text(entry, change) for entry in value]
+    return value

@@ -1,0 +1,155 @@
+"""One conversation: Algorithm 1 of the paper as one function.
+
+The conversation knows the seams only (`Recommender`, `Seeker`, `Judge`); which experts, baselines or people are behind
+them is wiring's affair. It records every event before anything learns from it, and turns an expert's failure into a
+censored episode: counted, never scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from harness.core.errors import ExpertError
+from harness.core.messages import (
+    EpisodeEnded,
+    EpisodeStarted,
+    Event,
+    Failure,
+    Opening,
+    RecommenderTurn,
+    Score,
+    SeekerReply,
+    State,
+    StopCause,
+    Struct,
+    Transition,
+    Turn,
+    Usage,
+)
+from harness.core.seams import Judge, Recommender, Seeker
+
+Spent = tuple[dict[str, Usage], dict[str, float]]
+"""Usage and seconds by role since it was last asked."""
+
+
+class Cast(Struct, frozen=True, kw_only=True):
+    """Who plays in a conversation."""
+
+    recommender: Recommender
+    seeker: Seeker
+    judge: Judge
+    evaluator: Judge | None = None
+    """Reads the final state of evaluation episodes (decision 9)."""
+
+
+async def converse(
+    job: EpisodeStarted,
+    cast: Cast,
+    *,
+    threshold: float,
+    record: Callable[[Event], Awaitable[None]],
+    spent: Callable[[str], Spent],
+) -> EpisodeEnded:
+    """Play one scenario to its end (Algorithm 1).
+
+    Args:
+        job: the episode to play; recorded as its first event.
+        cast: the players.
+        threshold: tau in [0,1]; a reward above it ends the conversation as a success (decision 8).
+        record: makes an event part of the log.
+        spent: what the episode's model calls have used since the last call.
+
+    Returns:
+        The recorded end. An `ExpertError` becomes ``stop="error"``; anything else passes through.
+    """
+    await record(job)
+    state = State(episode=job.episode, seed=job.seed, max_turns=job.max_turns)
+    evaluation: Score | None = None
+    failure: Failure | None = None
+    stop: StopCause | None = None
+    played = 0
+    try:
+        opening = await cast.seeker.reply(job.scenario, state)
+        state = msgspec.structs.replace(state, opening=opening.text)
+        usage, timing = spent(job.episode)
+        await record(
+            Opening(episode=job.episode, text=opening.text, feelings=opening.feelings, usage=usage, timing=timing)
+        )
+        while stop is None:
+            turn = state.turn
+            move = await cast.recommender.respond(state)
+            asked = state.after(_turn(move))
+            reply = await cast.seeker.reply(job.scenario, asked)
+            state = asked.answered(reply.text)
+            score = await cast.judge.score(state)
+            stop = stop_cause(score, reply, turn, job.max_turns, threshold)
+            usage, timing = spent(job.episode)
+            await record(_transition(job.episode, turn, move, reply, score, stop, usage, timing))
+            played = turn
+        if cast.evaluator is not None:
+            evaluation = await cast.evaluator.score(state)
+    except ExpertError as error:
+        failure = Failure(kind=error.kind, message=str(error), turn=played if stop else played + 1)
+        # A dialogue that came to its end stays what it is when only the evaluator failed: its reading is missing.
+        stop = stop or "error"
+    usage, timing = spent(job.episode)
+    ended = EpisodeEnded(
+        episode=job.episode,
+        stop=stop,
+        turns=played,
+        evaluation=evaluation,
+        failure=failure,
+        usage=usage,
+        timing=timing,
+    )
+    await record(ended)
+    return ended
+
+
+def stop_cause(score: Score, reply: SeekerReply, turn: int, max_turns: int, threshold: float) -> StopCause | None:
+    """Why a conversation ends after this turn, or None (decision 8); the judge's word comes first."""
+    if score.reward is not None and score.reward > threshold:
+        return "judge"
+    if reply.accepted:
+        return "user"
+    if reply.quit:
+        return "quit"
+    return "turns" if turn >= max_turns else None
+
+
+def _turn(move: RecommenderTurn) -> Turn:
+    return Turn(
+        strategy=move.decision.strategy if move.decision else None,
+        preferences=move.preferences,
+        response=move.response,
+        recommended=move.recommended,
+    )
+
+
+def _transition(
+    episode: str,
+    turn: int,
+    move: RecommenderTurn,
+    reply: SeekerReply,
+    score: Score,
+    stop: StopCause | None,
+    usage: dict[str, Usage],
+    timing: dict[str, float],
+) -> Transition:
+    return Transition(
+        episode=episode,
+        turn=turn,
+        decision=move.decision,
+        preferences=move.preferences,
+        facts=move.facts,
+        ranking=move.ranking,
+        response=move.response,
+        recommended=move.recommended,
+        reply=reply,
+        score=score,
+        stop=stop,
+        usage=usage,
+        timing=timing,
+    )

@@ -1,0 +1,204 @@
+"""The append-only episode log, the truth of a run, and reading it back.
+
+One JSON object a line. Writers hand events to one task that writes what has gathered and makes it durable with one
+fsync (group commit); only then are they passed on to subscribers, so what the learner saw is on disk. A file that
+ends in the middle of a record (kill -9) is cut back to its last line break before anything is appended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import trio
+
+from harness.core.codec import decode_event, encode_event
+from harness.core.episode import Assembler, Episode
+from harness.core.errors import DataError, InputError, RunStopped
+from harness.core.messages import EpisodeEnded, Event
+
+INBOX = 4096
+"""Events that may wait for the disk before their conversations wait too (some megabytes)."""
+
+RunSync = Callable[[Callable[[], None]], Awaitable[None]]
+
+
+class EventLog:
+    """The writing end of an open log."""
+
+    def __init__(self, file: BinaryIO, path: Path, run_sync: RunSync) -> None:
+        self._file = file
+        self._path = path
+        self._run_sync = run_sync
+        self._inbox, self._outbox = trio.open_memory_channel[tuple[Event, trio.Event | None]](INBOX)
+        self._subscribers: list[trio.MemorySendChannel[Event]] = []
+        self._length = file.seek(0, os.SEEK_END)
+        self.fsyncs = 0
+        self.events = 0
+
+    async def append(self, event: Event) -> None:
+        """Queue an event; for an `EpisodeEnded`, return when it is durable."""
+        durable = trio.Event() if isinstance(event, EpisodeEnded) else None
+        await self._inbox.send((event, durable))
+        if durable is not None:
+            await durable.wait()
+
+    def subscribe(self, capacity: int) -> trio.MemoryReceiveChannel[Event]:
+        """A channel of all events from now on, in log order, each after it became durable.
+
+        A subscriber that does not keep up holds the log back once ``capacity`` events wait for it; one that closes
+        its end is forgotten. The channel ends when the log is closed; events still queued then are not published.
+        """
+        send, receive = trio.open_memory_channel[Event](capacity)
+        self._subscribers.append(send)
+        return receive
+
+    async def _serve(self) -> None:
+        # The writer outlives a cancelled run: what conversations handed over still reaches the disk.
+        with trio.CancelScope(shield=True), self._outbox:
+            async for first in self._outbox:
+                batch = [first]
+                while True:
+                    try:
+                        batch.append(self._outbox.receive_nowait())
+                    except (trio.WouldBlock, trio.EndOfChannel):
+                        break
+                lines = b"".join(encode_event(event) + b"\n" for event, _ in batch)
+                await self._run_sync(lambda lines=lines: self._write(lines))  # type: ignore[misc]
+                self.events += len(batch)
+                for event, durable in batch:
+                    if durable is not None:
+                        durable.set()
+                    await self._publish(event)
+
+    async def _publish(self, event: Event) -> None:
+        for subscriber in tuple(self._subscribers):
+            try:
+                await subscriber.send(event)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._forget(subscriber)
+
+    def _forget(self, subscriber: trio.MemorySendChannel[Event]) -> None:
+        subscriber.close()
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
+
+    def _close(self) -> None:
+        for subscriber in tuple(self._subscribers):
+            self._forget(subscriber)
+        self._inbox.close()
+
+    def _write(self, lines: bytes) -> None:
+        try:
+            self._file.write(lines)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            # Earlier records stay valid: what this group left behind is cut off again.
+            os.truncate(self._path, self._length)
+            raise RunStopped(f"cannot write the event log {self._path}: {error.strerror}") from error
+        self._length += len(lines)
+        self.fsyncs += 1
+
+
+async def _in_thread(function: Callable[[], None]) -> None:
+    await trio.to_thread.run_sync(function)
+
+
+@asynccontextmanager
+async def open_log(path: Path, *, run_sync: RunSync = _in_thread) -> AsyncIterator[EventLog]:
+    """Open for appending, a torn tail cut off first; what was queued is written on every way out, also cancelled."""
+    repair(path)
+    with path.open("ab", buffering=0) as raw:
+        log = EventLog(raw, path, run_sync)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(log._serve)
+            try:
+                yield log
+            finally:
+                log._close()
+
+
+def repair(path: Path) -> int:
+    """Cut a log back to its last complete line; returns the bytes cut. A missing file is made."""
+    with path.open("a+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = size
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            at = file.read(end - start).rfind(b"\n")
+            if at >= 0:
+                end = start + at + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+            os.fsync(file.fileno())
+    return size - end
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """All events of complete lines; a line that is no event is a `DataError` naming file:line."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot read the event log {path}: {error.strerror}") from error
+    with file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield decode_event(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise DataError(f"{path}:{number}: not an event: {error}") from None
+
+
+def read_episodes(path: Path) -> tuple[Episode, ...]:
+    """All finished episodes, ordered by phase and index; a duplicated or orphaned record is a `DataError`."""
+    assembler = Assembler()
+    finished: dict[str, Episode] = {}
+    for event in read_events(path):
+        try:
+            episode = assembler.add(event)
+        except KeyError:
+            raise DataError(f"{path}: episode {event.episode} has a record before its start") from None
+        if episode is not None:
+            if episode.id in finished:
+                raise DataError(f"{path}: episode {episode.id} is finished twice")
+            finished[episode.id] = episode
+    return tuple(sorted(finished.values(), key=lambda e: (e.started.phase, e.started.index)))
+
+
+_NOT_IN_DIGEST = frozenset({"timing", "cached_tokens"})
+"""Depends on clock, network and what else the server was doing, so two equal runs may differ in it."""
+
+
+def run_digest(episodes: Iterable[Episode]) -> str:
+    """SHA-256 of finished episodes in (phase, index) order, without times and cache luck."""
+    digest = hashlib.sha256()
+    for episode in sorted(episodes, key=lambda e: (e.started.phase, e.started.index)):
+        for event in (episode.started, episode.opening, *episode.transitions, episode.ended):
+            if event is not None:
+                digest.update(encode_event(event) if not _clocked(event) else _canonical(event))
+                digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _clocked(event: Event) -> bool:
+    return bool(getattr(event, "timing", None) or getattr(event, "usage", None))
+
+
+def _canonical(event: Event) -> bytes:
+    return msgspec.json.encode(_without(msgspec.json.decode(encode_event(event))))
+
+
+def _without(tree: object) -> object:
+    if isinstance(tree, dict):
+        return {key: _without(value) for key, value in tree.items() if key not in _NOT_IN_DIGEST}
+    return tree

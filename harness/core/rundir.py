@@ -1,0 +1,75 @@
+"""A run directory: made aside and renamed into place, locked by one process, with fixed names inside."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.core.errors import InputError, RunStopped
+
+CONFIG, EPISODES, METRICS, SUMMARY = "config.json", "episodes.jsonl", "metrics.jsonl", "summary.json"
+CHECKPOINTS, LOGS, TENSORBOARD = "checkpoints", "logs", "tensorboard"
+
+
+def default_name(name: str) -> str:
+    """``<name>-<utc time>``."""
+    return f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def create(path: Path, config: bytes) -> Path:
+    """Make a run directory that holds ``config.json`` from its first instant; refuses one that exists."""
+    if path.is_symlink() or path.exists():
+        raise InputError(f"the run directory {path} already exists; resume it, or name another")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        aside.chmod(0o755)
+        (aside / LOGS).mkdir()
+        write_atomically(aside / CONFIG, config)
+        aside.rename(path)
+    except OSError as error:
+        raise InputError(f"cannot make the run directory {path}: {error.strerror}") from error
+    return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the directory for this process; a second process is refused and told who holds it."""
+    with (path / "lock").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise InputError(f"the run directory {path} is in use by process {file.read().strip()}") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write aside, fsync, rename, fsync the folder: after a crash the file is the old or the new one."""
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.rename(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        raise RunStopped(f"cannot write {path}: {error.strerror}") from error
+
+
+def fsync_folder(path: Path) -> None:
+    """Make renames in a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,139 @@
+"""Many conversations at once: admission, limits, failure policy, draining.
+
+Jobs are admitted in order, at most ``max_live`` at a time, each when its ``admit`` returns (for training episodes:
+when the policy version that it must act with is published). A conversation that raises leaves its siblings unharmed
+and is recorded as failed; too many failures stop the run. After a stop was asked for, live conversations may finish
+for a while.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+
+from harness.core.errors import RunStopped
+from harness.core.messages import EpisodeEnded, EpisodeStarted, Failure
+
+FAILURES_COUNT_FROM = 20
+"""Finished conversations before the share of failures may stop a run: one of the first two is not a trend."""
+
+log = structlog.get_logger()
+
+
+class Stopping:
+    """A request to stop: first no new conversations, live ones drain; then everything is cancelled."""
+
+    def __init__(self, drain_s: float) -> None:
+        self.requested = False
+        self._drain_s = drain_s
+        self._admission: set[trio.CancelScope] = set()
+        self._everything = trio.CancelScope()
+
+    def drain(self) -> None:
+        """No new conversations; cancel what still lives after the drain time. A second call cancels at once."""
+        if self.requested:
+            self.cancel()
+            return
+        self.requested = True
+        for scope in self._admission:
+            scope.cancel()
+        self._everything.deadline = trio.current_time() + self._drain_s
+
+    def cancel(self) -> None:
+        """Cancel everything now."""
+        self.requested = True
+        self._everything.cancel()
+
+    @asynccontextmanager
+    async def watching_signals(self) -> AsyncIterator[None]:
+        """SIGINT drains, a second one or SIGTERM cancels; the body runs under the scope that they cancel."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._listen)
+            with self._everything:
+                yield
+            nursery.cancel_scope.cancel()
+
+    async def _listen(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for number in signals:
+                log.warning("signal", name=signal.Signals(number).name)
+                if number == signal.SIGTERM:
+                    self.cancel()
+                else:
+                    self.drain()
+
+
+class Tally:
+    """Counts of one batch of conversations, for progress and the failure policy."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.live = 0
+        self.done = 0
+        self.failed = 0
+
+
+async def run_conversations(
+    jobs: Iterable[EpisodeStarted],
+    play: Callable[[EpisodeStarted], Awaitable[EpisodeEnded]],
+    *,
+    max_live: int,
+    stopping: Stopping,
+    tally: Tally,
+    fail_on_error: float,
+    failed: Callable[[EpisodeStarted, Failure], Awaitable[None]],
+    admit: Callable[[EpisodeStarted], Awaitable[None]] | None = None,
+) -> None:
+    """Play all jobs; returns when every admitted conversation has ended.
+
+    Args:
+        jobs: in episode order.
+        play: plays one to its recorded end.
+        max_live: conversations at a time.
+        stopping: ends admission when a stop was requested.
+        tally: kept up to date.
+        fail_on_error: share of failed conversations above which `RunStopped` is raised.
+        failed: records a conversation that raised (a bug in a part; expected failures are ``play``'s own result).
+        admit: waits until a job may begin.
+    """
+    slots = trio.Semaphore(max_live)
+
+    async def one(job: EpisodeStarted) -> None:
+        tally.live += 1
+        try:
+            ended = await play(job)
+            tally.failed += ended.stop == "error"
+        except RunStopped:
+            raise
+        except Exception as error:
+            log.exception("conversation_raised", episode=job.episode)
+            tally.failed += 1
+            await failed(job, Failure(kind="bug", message=f"{type(error).__name__}: {error}", turn=0))
+        finally:
+            tally.live -= 1
+            slots.release()
+        tally.done += 1
+        if tally.done >= FAILURES_COUNT_FROM and tally.failed > fail_on_error * tally.done:
+            raise RunStopped(
+                f"{tally.failed} of {tally.done} conversations failed, more than scheduler.fail_on_error = "
+                f"{fail_on_error:g} allows; the last: {job.episode}"
+            )
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as admission:
+            stopping._admission.add(admission)
+            try:
+                for job in jobs:
+                    if stopping.requested:
+                        break
+                    if admit is not None:
+                        await admit(job)
+                    await slots.acquire()
+                    nursery.start_soon(one, job, name=job.episode)
+            finally:
+                stopping._admission.discard(admission)
