@@ -1,0 +1,80 @@
+"""The Planner (C0): samples a strategy h_t ~ pi(.|s_t) and records the whole acting distribution.
+
+One uniform per (conversation, turn) and the inverse CDF turn a distribution into a choice, so the same scenario meets
+the same luck under every policy. States are taken one at a time, because a padded batch changes the last bits of a
+forward pass and with them the digest of a run (DESIGN section 3); a batch saves trips to the worker thread only.
+Left out: the policies (``learner.policy``) and their versions' life (``learner.reinforce``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+from harness.core import seeds
+from harness.core.errors import ExpertError
+from harness.core.messages import Decision, State, Struct
+from harness.core.seams import Policy
+from harness.domain.strategies import Strategy
+
+_SUM_TOLERANCE = 1e-6
+# A float32 softmax over 13 entries is off by about 1e-7.
+
+
+class PlannerQuery(Struct, frozen=True, kw_only=True):
+    """A state and the policy version that acts in its conversation."""
+
+    state: State
+    policy_version: int
+
+
+class Planner:
+    """Draws strategies; ``policy_at(version)`` gives the policy of a version."""
+
+    def __init__(self, policy_at: Callable[[int], Policy], strategies: tuple[Strategy, ...]) -> None:
+        self._policy_at = policy_at
+        self._strategies = strategies
+
+    def decide(self, batch: Sequence[PlannerQuery]) -> tuple[Decision | ExpertError, ...]:
+        """One decision a query, in order; blocks (runs the policy), so call it in a worker thread."""
+        return tuple(self._decide(query) for query in batch)
+
+    def _decide(self, query: PlannerQuery) -> Decision | ExpertError:
+        state = query.state
+        try:
+            raw = self._policy_at(query.policy_version).distribution(state)
+        except ExpertError as error:
+            return error
+        probabilities = tuple(float(p) for p in raw)
+        problem = _problem(probabilities, len(self._strategies))
+        if problem:
+            return ExpertError(f"the planner's distribution of policy version {query.policy_version} {problem}")
+        index = sample(probabilities, seeds.uniform(state.seed, state.turn, "planner"))
+        return Decision(
+            strategy=self._strategies[index].key,
+            index=index,
+            probabilities=probabilities,
+            policy_version=query.policy_version,
+        )
+
+
+def sample(probabilities: Sequence[float], uniform: float) -> int:
+    """Inverse CDF: the index whose share of [0, sum) holds ``uniform`` * sum; never one of probability 0."""
+    cumulative = list(accumulate(probabilities))
+    threshold = uniform * cumulative[-1]
+    for index, reached in enumerate(cumulative):
+        if reached > threshold:
+            return index
+    return max(index for index, p in enumerate(probabilities) if p > 0.0)  # uniform * sum rounded up to the sum
+
+
+def _problem(probabilities: tuple[float, ...], expected: int) -> str | None:
+    if len(probabilities) != expected:
+        return f"has {len(probabilities)} entries where the run has {expected} strategies"
+    if not all(math.isfinite(p) and p >= 0.0 for p in probabilities):
+        return "holds an entry that is negative or not finite"
+    total = math.fsum(probabilities)
+    if abs(total - 1.0) > _SUM_TOLERANCE:
+        return f"sums to {total:.9g}, not to 1"
+    return None

@@ -1,0 +1,156 @@
+"""Reading what language models answer: pure functions from text to values, None where nothing usable is there.
+
+Small models break formats, so each reader says exactly what it tolerates. Nothing is clamped, completed or guessed: a
+rating outside 1..5 is no rating (RELIABILITY rows 14 and 37). Retrying is the experts' part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from harness.core.messages import Item, Struct
+from harness.core.sections import one_line
+from harness.domain.knowledge_graph import KnowledgeGraph
+
+NOTHING_KNOWN = "Wants: nothing known yet"
+"""The preferences of a seeker who has told nothing."""
+
+_MAX_PREFERENCE_CHARS = 400
+# About 100 tokens: a small model that rambles must not flood the actor's prompt or the retriever's query.
+
+_RATING = re.compile(r"[ \t\r\n]*([1-5])\.?[ \t\r\n]*")
+_LABEL = re.compile(r"[\s\-*#>]*(wants|avoids|seen)\W*:\s*(.*)", re.IGNORECASE)
+_EMPTY_WORDS = frozenset(
+    {"", "none", "nothing", "n/a", "nothing known", "nothing known yet", "unknown", "not mentioned"}
+)
+_FENCE = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
+_CUT_TEXT = re.compile(r'\s*\{\s*"text"\s*:\s*"((?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)')
+_OWN_NAME = re.compile(r"^\s*(?:recommender|assistant)\s*:\s*", re.IGNORECASE)
+_OTHER_SPEAKER = re.compile(r"\n\s*(?:seeker|user|recommender|assistant)\s*:", re.IGNORECASE)
+
+
+def read_rating(text: str) -> int | None:
+    """A reply that is one digit 1..5 (blanks around it and one full stop allowed), or None."""
+    match = _RATING.fullmatch(text)
+    return int(match[1]) if match else None
+
+
+class Preferences(Struct, frozen=True, kw_only=True):
+    """The reasoner's lines taken apart: what is wanted, avoided, already seen; each a short phrase."""
+
+    wants: tuple[str, ...] = ()
+    avoids: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+
+
+def tidy_preferences(text: str) -> str | None:
+    """The reasoner's reply as the lines Wants, Avoids, Seen that it holds; None where it is blank.
+
+    The first line of each label counts. A reply without any label is kept as it is, on one line: its words still
+    serve the retriever and the actor. At most `_MAX_PREFERENCE_CHARS` characters a line.
+    """
+    found: dict[str, str] = {}
+    for line in text.split("\n"):
+        match = _LABEL.match(line)
+        if match:
+            phrases = _phrases(match[2])
+            if phrases:
+                found.setdefault(match[1].capitalize(), "; ".join(phrases)[:_MAX_PREFERENCE_CHARS])
+            elif match[1].lower() == "wants":
+                found.setdefault("Wants", "nothing known yet")
+    if found:
+        return "\n".join(f"{label}: {found[label]}" for label in ("Wants", "Avoids", "Seen") if label in found)
+    return one_line(text)[:_MAX_PREFERENCE_CHARS].strip() or None
+
+
+def read_preferences(preferences: str) -> Preferences:
+    """Preferences text -> its phrases; text without labels counts as wishes."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in preferences.split("\n"):
+        match = _LABEL.match(line)
+        if match:
+            found.setdefault(match[1].lower(), _phrases(match[2]))
+    return Preferences(**found) if found else Preferences(wants=_phrases(preferences))
+
+
+def _phrases(text: str) -> tuple[str, ...]:
+    phrases = (one_line(phrase).strip(" .,*\"'[]") for phrase in text.split(";"))
+    return tuple(dict.fromkeys(phrase for phrase in phrases if phrase.lower() not in _EMPTY_WORDS))
+
+
+class ActorReply(Struct, frozen=True, kw_only=True):
+    """What the actor says, and the ids of the items that it recommends in it."""
+
+    text: str
+    recommended: tuple[str, ...] = ()
+
+
+class _ActorObject(msgspec.Struct):
+    # Unlike our own records it tolerates further keys; a model may add a thought.
+    text: str
+    items: object = None
+
+
+def read_actor_reply(reply: str, candidates: Sequence[Item], on_table: frozenset[str]) -> ActorReply | None:
+    """The actor's JSON object, validated against the candidates; None where it is broken.
+
+    Every listed number must be a candidate's. A listed item counts if the text names it or it is already on the table
+    (the actor may say "it" of a film that was just discussed): nothing else would be a recommendation that the seeker
+    could have heard. Where the list is missing or wrong, candidates that the text names by title stand in for it; where
+    it names none either, the reply is broken. Without candidates nothing can be recommended and the list is ignored.
+    """
+    fenced = _FENCE.search(reply)
+    try:
+        found = msgspec.json.decode((fenced[1] if fenced else reply).strip(), type=_ActorObject)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    text = _spoken(found.text)
+    if not text:
+        return None
+    if not candidates:
+        return ActorReply(text=text)
+    listed = _listed(found.items, candidates)
+    if listed is None:
+        named = _named(text, candidates)
+        return ActorReply(text=text, recommended=named) if named else None
+    return ActorReply(
+        text=text,
+        recommended=tuple(item.id for item in listed if item.id in on_table or _holds_title(text, item)),
+    )
+
+
+def read_cut_actor_reply(reply: str, candidates: Sequence[Item]) -> ActorReply | None:
+    """The text of a JSON object that ran into the token limit; its items are those that the text names by title."""
+    match = _CUT_TEXT.match(reply)
+    try:
+        text = _spoken(msgspec.json.decode(f'"{match[1]}"', type=str)) if match else ""
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    return ActorReply(text=text, recommended=_named(text, candidates)) if text else None
+
+
+def _listed(numbers: object, candidates: Sequence[Item]) -> tuple[Item, ...] | None:
+    if not isinstance(numbers, list):
+        return None
+    # bool is an int in Python, but true is no candidate number.
+    if not all(type(number) is int and 1 <= number <= len(candidates) for number in numbers):
+        return None
+    return tuple(candidates[number - 1] for number in dict.fromkeys(numbers))
+
+
+def _named(text: str, candidates: Sequence[Item]) -> tuple[str, ...]:
+    return KnowledgeGraph.from_items(candidates).titles_in(text)
+
+
+def _holds_title(text: str, item: Item) -> bool:
+    return re.search(rf"(?<!\w){re.escape(item.title)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def _spoken(text: str) -> str:
+    """One line of the recommender's own speech: no control characters, no speaker names, no lines of others."""
+    text = _OWN_NAME.sub("", text)
+    other = _OTHER_SPEAKER.search(text)
+    return one_line(text[: other.start()] if other else text)

@@ -1,0 +1,171 @@
+"""The Reward expert and the held-out evaluator: a judge's 1..5 reading of a state, scaled to r_t in [0, 1].
+
+Three ways to read the same judge (decision 7):
+
+- ``samples``: ten constrained replies of one request, the paper's way.
+- ``multinomial``: ten draws, made here from the conversation's seed, out of the label distribution that one decode step
+  gives: the same law as ten samples at the price of one token. Draws go through the inverse CDF of seeded uniforms, so
+  two policies that meet the same state meet the same luck.
+- ``expected``: the exact mean of that distribution, without sampling variance; the stop rule then sees an
+  exact score.
+
+Whatever cannot be read is dropped and counted, never clamped; below the quorum the reward is missing (decision 6).
+Left out: the stop rule r > tau (``harness.core.conversation``). The maths is in pure functions at the end of the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Literal
+
+import numpy as np
+
+from experts.prompts import JudgeRole, judge_messages
+from experts.replies import read_rating
+from harness.core import seeds
+from harness.core.messages import ChatRequest, Score, State, Struct
+from harness.core.seams import ChatModel
+
+RewardMode = Literal["samples", "multinomial", "expected"]
+
+LABELS = ("1", "2", "3", "4", "5")
+_MASS_TOLERANCE = 1e-3
+# Log-probabilities come rounded to a few digits; a mass clearly above 1 means that they are none.
+
+
+class LabelReading(Struct, frozen=True, kw_only=True):
+    """The judge's distribution over the five labels."""
+
+    distribution: tuple[float, ...]
+    """p(1..5) at the judge's temperature, sums to 1."""
+    label_mass: float
+    """Probability of any label at temperature 1, before normalising; low means that the judge wanted to say more."""
+
+
+class RewardExpert:
+    """A `Judge`. ``samples`` n, ``quorum`` <= n valid samples needed, ``repairs`` further requests for invalid ones."""
+
+    def __init__(
+        self,
+        model: ChatModel,
+        *,
+        role: JudgeRole = "reward",
+        mode: RewardMode = "multinomial",
+        samples: int = 10,
+        quorum: int = 5,
+        temperature: float = 1.0,
+        repairs: int = 1,
+    ) -> None:
+        if not 1 <= quorum <= samples <= seeds.SPACING:
+            raise ValueError(f"need 1 <= quorum <= samples <= {seeds.SPACING}, got quorum {quorum}, samples {samples}")
+        if not (math.isfinite(temperature) and temperature > 0.0):
+            raise ValueError(f"the judge's temperature must be positive, not {temperature}")
+        self._model = model
+        self._role = role
+        self._mode = mode
+        self._samples = samples
+        self._quorum = quorum
+        self._temperature = temperature
+        self._repairs = repairs
+
+    async def score(self, state: State) -> Score:
+        """Read the dialogue up to the seeker's last reply; a failed call raises `CallError`."""
+        if self._mode == "samples":
+            return await self._sampled(state)
+        return await self._read(state)
+
+    async def _sampled(self, state: State) -> Score:
+        valid: list[int] = []
+        invalid = 0
+        for attempt in range(1 + self._repairs):
+            missing = self._samples - len(valid)
+            if not missing:
+                break
+            reply = await self._model.complete(self._request(state, attempt, n=missing))
+            ratings = [read_rating(text) for text in reply.texts[:missing]]
+            read = [rating for rating in ratings if rating is not None]
+            valid += read
+            invalid += missing - len(read)
+        return Score(raw=tuple(valid), invalid=invalid, reward=quorum_reward(valid, self._quorum))
+
+    async def _read(self, state: State) -> Score:
+        for attempt in range(1 + self._repairs):
+            reply = await self._model.complete(self._request(state, attempt, labels=LABELS))
+            reading = read_labels(reply.label_logprobs, self._temperature)
+            if reading is not None:
+                break
+        else:
+            return Score(invalid=self._samples)
+        if self._mode == "expected":
+            raw: tuple[int, ...] = ()
+            reward = scaled(expected_rating(reading.distribution))
+        else:
+            raw = draw(reading.distribution, self._samples, seeds.derive(state.seed, len(state.turns), self._role))
+            reward = scaled(math.fsum(raw) / len(raw))
+        return Score(raw=raw, reward=reward, label_mass=reading.label_mass, distribution=reading.distribution)
+
+    def _request(self, state: State, attempt: int, *, n: int = 1, labels: tuple[str, ...] = ()) -> ChatRequest:
+        turn = len(state.turns)
+        return ChatRequest(
+            role=self._role,
+            episode=state.episode,
+            turn=turn,
+            messages=judge_messages(self._role, state),
+            max_tokens=1 if labels else 4,
+            # A label reading must not depend on whether a server reports log-probabilities before or after scaling.
+            temperature=1.0 if labels else self._temperature,
+            seed=seeds.request_seed(state.seed, turn, self._role, attempt),
+            n=n,
+            choices=() if labels else LABELS,
+            label_logprobs=labels,
+        )
+
+
+def scaled(rating: float) -> float:
+    """r = (rating - 1) / 4: a mean rating in [1, 5] -> a reward in [0, 1]."""
+    return (rating - 1.0) / 4.0
+
+
+def quorum_reward(ratings: Sequence[int], quorum: int) -> float | None:
+    """The reward of the valid samples' mean, or None where there are fewer than ``quorum``."""
+    if len(ratings) < max(quorum, 1):
+        return None
+    return scaled(math.fsum(ratings) / len(ratings))
+
+
+def expected_rating(distribution: Sequence[float]) -> float:
+    """sum_k k p(k) for p over 1..5, in [1, 5]."""
+    mean = math.fsum(rating * p for rating, p in enumerate(distribution, start=1))
+    return min(max(mean, 1.0), 5.0)  # p sums to 1 only up to rounding
+
+
+def read_labels(logprobs: Mapping[str, float], temperature: float) -> LabelReading | None:
+    """softmax(l / T) over the five labels; None where a label is absent or the values are no log-probabilities.
+
+    ``-inf`` is a probability of 0. The label mass is the sum of exp(l) as the server gave them.
+    """
+    if not all(label in logprobs for label in LABELS):
+        return None
+    values = [logprobs[label] for label in LABELS]
+    best = max(values)
+    if any(math.isnan(value) or value == math.inf for value in values) or best == -math.inf:
+        return None
+    if best > _MASS_TOLERANCE:
+        return None
+    mass = math.fsum(math.exp(value) for value in values)
+    if mass > 1.0 + _MASS_TOLERANCE:
+        return None
+    weights = [math.exp((value - best) / temperature) for value in values]
+    total = math.fsum(weights)
+    return LabelReading(distribution=tuple(weight / total for weight in weights), label_mass=min(mass, 1.0))
+
+
+def draw(distribution: Sequence[float], samples: int, seed: int) -> tuple[int, ...]:
+    """``samples`` independent ratings 1..5 from p, in the order drawn; a label of probability 0 never comes."""
+    cumulative = np.array(list(accumulate(distribution)))
+    uniforms = np.random.default_rng(seed).random(samples) * cumulative[-1]
+    last = max(index for index, p in enumerate(distribution) if p > 0.0)
+    indices = np.minimum(np.searchsorted(cumulative, uniforms, side="right"), last)
+    return tuple(int(index) + 1 for index in indices)
