@@ -74,10 +74,10 @@ def test_luck_depends_on_the_seed_and_turn_only():
     ("p", "says"),
     [
         (UNIFORM[:12], "12 entries"),
-        ((float("nan"),) + UNIFORM[1:], "not finite"),
-        ((-0.1, 0.1 + 2 / 13) + UNIFORM[2:], "negative"),
+        ((float("nan"), *UNIFORM[1:]), "not finite"),
+        ((-0.1, 0.1 + 2 / 13, *UNIFORM[2:]), "negative"),
         ((0.5,) * 13, "sums to 6.5"),
-        ((1 / 13 + 1e-5,) + UNIFORM[1:], "sums to"),
+        ((1 / 13 + 1e-5, *UNIFORM[1:]), "sums to"),
     ],
 )
 def test_no_distribution_is_an_error_of_that_item(p, says):

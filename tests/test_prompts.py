@@ -7,7 +7,7 @@ from support.fakes import FILMS, HEAT, state_of
 
 from experts.prompts import actor_messages, judge_messages, reasoner_messages, render_candidates
 from harness.core.messages import Item, Message, State, Turn
-from harness.core.sections import parse
+from harness.core.sections import parse, render_dialogue
 from harness.domain.strategies import STRATEGIES
 
 CREDIBILITY = next(s for s in STRATEGIES if s.key == "credibility")
@@ -79,9 +79,9 @@ def conversation() -> list[State]:
         played = Turn(
             strategy="credibility",
             preferences="",
-            response=f"Reply {turn}: that is a good hint, thank you. Have you seen Heat (1995), by Michael Mann? It has "
-            "Al Pacino and Robert De Niro, and many call it one of the best crime films of its decade.",
-            reply=f"Answer {turn}: not yet, but it sounds interesting. I do prefer stories with a slow build-up, though.",
+            response=f"Reply {turn}: that is a good hint, thank you. Have you seen Heat (1995), by Michael Mann? "
+            "It has Al Pacino and Robert De Niro, and many call it one of the best crime films of its decade.",
+            reply=f"Answer {turn}: not yet, but it sounds interesting. I do prefer stories with a slow build-up.",
         )
         state = state.after(played)
         states.append(state)
@@ -120,14 +120,13 @@ def computed_chars(prompts: list[str], warm: str) -> int:
 
 
 def least_chars(prompts: list[str], states: list[State]) -> int:
-    """What no layout avoids: per prompt all but the whole blocks of the instructions and of the dialogue seen before."""
+    """What no layout avoids: all but the whole blocks of the instructions and of the dialogue seen before."""
     total = 0
-    known_dialogue = ""
+    seen_before = "### DIALOGUE\nSeeker: "
     for prompt, state in zip(prompts, states, strict=True):
-        system, user = prompt.split("\x00")
-        stable = len(system) + len(known_dialogue)
-        total += len(system) + len(user) - stable // BLOCK_CHARS * BLOCK_CHARS
-        known_dialogue = "\n".join(u.text for u in state.history)
+        stable = prompt.index("\x00") + 1 + len(seen_before)
+        total += len(prompt) - stable // BLOCK_CHARS * BLOCK_CHARS
+        seen_before = f"### DIALOGUE\n{render_dialogue(state.history)}\n"
     return total
 
 
@@ -139,4 +138,4 @@ def test_prompts_compute_little_more_than_the_least_a_block_cache_allows():
         other = prompts_of(role, [state_of("Good evening! Something funny, please.")] * 2)[0]
         computed += computed_chars(prompts, warm=other)
         least += least_chars(prompts, states[1:] if role == "reward" else states[:-1])
-    assert computed / least <= 1.15
+    assert 1.0 <= computed / least <= 1.15
