@@ -185,17 +185,9 @@ def run_digest(episodes: Iterable[Episode]) -> str:
     for episode in sorted(episodes, key=lambda e: (e.started.phase, e.started.index)):
         for event in (episode.started, episode.opening, *episode.transitions, episode.ended):
             if event is not None:
-                digest.update(encode_event(event) if not _clocked(event) else _canonical(event))
-                digest.update(b"\n")
+                timeless = _without(msgspec.json.decode(encode_event(event)))
+                digest.update(msgspec.json.encode(timeless) + b"\n")
     return digest.hexdigest()
-
-
-def _clocked(event: Event) -> bool:
-    return bool(getattr(event, "timing", None) or getattr(event, "usage", None))
-
-
-def _canonical(event: Event) -> bytes:
-    return msgspec.json.encode(_without(msgspec.json.decode(encode_event(event))))
 
 
 def _without(tree: object) -> object:
