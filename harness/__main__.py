@@ -1,0 +1,5 @@
+"""`python -m harness`."""
+
+from harness.app.cli import main
+
+main()

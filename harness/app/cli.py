@@ -1,0 +1,143 @@
+"""The command line: one typer command per verb; parses, calls, prints; no logic.
+
+Exit codes: 0 done; 1 a check failed; 2 bad input; 3 stopped and resumable (budget, server lost, disk full, too many
+errors, 401/404); 130 interrupted. Expected failures are one sentence on standard error, never a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from harness.core.errors import HarnessError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Simulate, train and evaluate strategy planners of conversational recommenders (RSO).",
+    epilog="Exit codes: 0 done, 1 a check failed, 2 bad input, 3 stopped and resumable, 130 interrupted.",
+)
+
+INTERRUPTED = 130
+
+File = Annotated[Path, typer.Argument(help="Experiment file (TOML).")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the file; repeatable.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; only the result.")]
+
+
+@app.command()
+def run(
+    file: File,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Directory of this run; by default made under run.directory.")
+    ] = None,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved config and an estimate; call no model.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Warm up, train and evaluate the planner of an experiment file."""
+    from harness.app.commands import run as command
+
+    if dry_run:
+        command.dry_run(file, overrides or [], Console())
+    else:
+        command.run(file, run_dir, overrides or [], Console(), quiet=quiet)
+
+
+@app.command()
+def resume(
+    directory: Annotated[Path, typer.Argument(help="Run directory.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Experiment file to compare with; a changed key is refused.")
+    ] = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Go on with a run that was stopped or killed; finished episodes are not played again."""
+    from harness.app.commands import run as command
+
+    command.resume(directory, config, overrides or [], Console(), quiet=quiet)
+
+
+@app.command("serve-scripted")
+def serve_scripted(
+    graph: Annotated[Path, typer.Option(help="Knowledge graph (JSON) that the world knows.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8011,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Added to every reply.")] = 0.0,
+    faults: Annotated[bool, typer.Option("--faults", help="Allow fault injection by POST /faults.")] = False,
+) -> None:
+    """Serve the scripted world as an OpenAI-compatible server on 127.0.0.1 until interrupted."""
+    from harness.app.commands import serve_scripted as command
+
+    command.serve(graph, port, latency_ms, faults)
+
+
+@app.command()
+def doctor(
+    file: Annotated[Path | None, typer.Argument(help="Experiment file whose inputs and servers to check.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Check this machine and, with a file, its inputs and servers; exit code 1 if a check fails."""
+    from harness.app.commands import doctor as command
+
+    command.doctor(file, overrides or [], Console())
+
+
+def main() -> None:
+    """Entry point; turns expected failures into one sentence and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except HarnessError as error:
+        fail(error)
+    except BaseExceptionGroup as group:
+        fail(expected_failure(group))
+    except Exception as error:
+        # Usage errors of the parser itself (a wrong option, a missing argument).
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            _say(error.format_message())
+            sys.exit(2)
+        raise
+
+
+def fail(error: HarnessError) -> None:
+    """One sentence on standard error, and the failure's exit code."""
+    _say(str(error))
+    sys.exit(error.exit_code)
+
+
+def _say(sentence: str) -> None:
+    Console(stderr=True).print(Text(f"error: {sentence}"), soft_wrap=True)
+
+
+def expected_failure(group: BaseExceptionGroup[BaseException]) -> HarnessError:
+    """The failure that a group of only expected failures stands for; re-raises a group that holds a bug."""
+    leaves = list(_leaves(group))
+    expected = [error for error in leaves if isinstance(error, HarnessError)]
+    if len(expected) < len(leaves):
+        raise group
+    return max(expected, key=lambda error: error.exit_code)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -1,0 +1,107 @@
+"""Measures of one finished episode, each a pure function; None means missing, which is never a number.
+
+An episode that failed (``stop == "error"``) has no measures at all: it is counted beside them (RELIABILITY, row 30).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from harness.core.episode import Episode
+from harness.domain.knowledge_graph import KnowledgeGraph
+from learner.returns import Horizon, returns
+
+
+def conversation_success(episode: Episode, threshold: float) -> float | None:
+    """Conv-SR, headline (decision 9): the held-out evaluator's reading of the final state passes tau."""
+    evaluation = episode.ended.evaluation if episode.ended else None
+    if evaluation is None or evaluation.reward is None:
+        return None
+    return float(evaluation.reward > threshold)
+
+
+def judge_success(episode: Episode) -> float:
+    """Whether the training judge ended the conversation; the maximum of noisy readings, so it flatters."""
+    return float(episode.ended is not None and episode.ended.stop == "judge")
+
+
+def acceptance(episode: Episode) -> float:
+    """Whether the seeker accepted a recommendation in any turn."""
+    return float(any(transition.reply.accepted for transition in episode.transitions))
+
+
+def turns(episode: Episode) -> float:
+    """Turns played."""
+    return float(len(episode.transitions))
+
+
+def recommendation_success(episode: Episode, graph: KnowledgeGraph) -> float:
+    """Rec-SR (decision 16): an item *named* in the recommender's text is in the target set."""
+    matches = set(episode.started.scenario.goal.matches)
+    return float(any(matches.intersection(graph.titles_in(t.response)) for t in episode.transitions))
+
+
+def recall(episode: Episode, k: int) -> float | None:
+    """R@k (decision 15): an item covering all goal attributes is among the first k of the last turn's ranking.
+
+    None for a system that ranks nothing.
+    """
+    if not episode.transitions or not any(transition.ranking for transition in episode.transitions):
+        return None
+    return float(bool(set(episode.started.scenario.goal.matches).intersection(episode.transitions[-1].ranking[:k])))
+
+
+def target_recall(episode: Episode, k: int) -> float | None:
+    """R@k for the strict target item instead of the target set."""
+    if not episode.transitions or not any(transition.ranking for transition in episode.transitions):
+        return None
+    return float(episode.started.scenario.goal.target in episode.transitions[-1].ranking[:k])
+
+
+def strategy_entropy(episode: Episode) -> float | None:
+    """Mean over turns of H(pi(.|s_t)), in nats."""
+    entropies = [transition.decision.entropy for transition in episode.transitions if transition.decision]
+    return sum(entropies) / len(entropies) if entropies else None
+
+
+def first_return(episode: Episode, gamma: float, horizon: Horizon) -> float | None:
+    """R_1 of the episode (Eq. 8 for ``literal``; decision 22 otherwise), None unless every reward exists."""
+    if episode.ended is None or not episode.transitions:
+        return None
+    return returns(
+        episode.rewards,
+        gamma=gamma,
+        horizon=horizon,
+        stop=episode.ended.stop,
+        max_turns=episode.started.max_turns,
+    )[0]
+
+
+Measure = Callable[[Episode], float | None]
+
+
+def headline(*, graph: KnowledgeGraph, threshold: float, gamma: float, horizon: Horizon) -> dict[str, Measure]:
+    """The measures of a run's summary, by the names that `summary.json` promises."""
+    return {
+        "mean_return": lambda e: first_return(e, gamma, "literal"),
+        "mean_objective": lambda e: first_return(e, gamma, horizon),
+        "conv_sr": lambda e: conversation_success(e, threshold),
+        "judge_sr": judge_success,
+        "acceptance": acceptance,
+        "turns": turns,
+        "rec_sr": lambda e: recommendation_success(e, graph),
+        "recall_1": lambda e: recall(e, 1),
+        "recall_5": lambda e: recall(e, 5),
+        "target_recall_1": lambda e: target_recall(e, 1),
+        "target_recall_5": lambda e: target_recall(e, 5),
+        "strategy_entropy": strategy_entropy,
+    }
+
+
+def by_scenario(episodes: Iterable[Episode], measure: Measure) -> dict[str, float | None]:
+    """A measure of every episode that did not fail, by scenario id."""
+    return {
+        episode.started.scenario.id: measure(episode)
+        for episode in episodes
+        if episode.ended is not None and episode.ended.stop != "error"
+    }

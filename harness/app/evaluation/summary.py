@@ -1,0 +1,119 @@
+"""Finished episodes of the evaluations -> `summary.json` and the final table.
+
+The table names the world its numbers come from, how its intervals were made, and the number of failed dialogues beside
+every phase. What a phase lacks (a system that ranks nothing has no recall) is shown as missing, never as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from harness.app.evaluation.metrics import Measure, by_scenario
+from harness.app.evaluation.statistics import Estimate, estimate, paired_difference
+from harness.core.episode import Episode
+from harness.core.messages import Struct, Usage
+
+COLUMNS = {
+    "mean_return": "return (Eq. 8)",
+    "mean_objective": "objective",
+    "conv_sr": "Conv-SR",
+    "turns": "turns",
+    "rec_sr": "Rec-SR",
+    "recall_1": "R@1",
+    "recall_5": "R@5",
+    "strategy_entropy": "entropy",
+}
+PHASE_TITLES = {"before": "before warm-up", "warmup": "after warm-up (SFT)", "rl": "after RL"}
+
+
+class PhaseSummary(Struct, frozen=True, kw_only=True):
+    """One evaluation."""
+
+    name: str
+    policy_version: int
+    episodes: int
+    errors: int
+    """Dialogues that failed: counted, in no mean."""
+    metrics: dict[str, Estimate]
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """`summary.json`."""
+
+    world: str
+    phases: tuple[PhaseSummary, ...]
+    differences: dict[str, Estimate]
+    """Paired by scenario: after RL minus after warm-up."""
+    seconds: float
+    tokens: dict[str, Usage]
+    """By role, over all finished episodes."""
+    seed: int
+    config_digest: str
+    digest: str
+    complete: bool
+    """False where a budget or an interruption left episodes out."""
+
+
+def summarize_phase(
+    name: str, version: int, episodes: Sequence[Episode], measures: Mapping[str, Measure]
+) -> PhaseSummary:
+    """Estimates of all measures over one phase's finished episodes."""
+    return PhaseSummary(
+        name=name,
+        policy_version=version,
+        episodes=len(episodes),
+        errors=sum(episode.ended is not None and episode.ended.stop == "error" for episode in episodes),
+        metrics={
+            metric: estimate(list(by_scenario(episodes, measure).values())) for metric, measure in measures.items()
+        },
+    )
+
+
+def differences(
+    after: Sequence[Episode], before: Sequence[Episode], measures: Mapping[str, Measure]
+) -> dict[str, Estimate]:
+    """Paired differences of all measures between two phases."""
+    return {
+        metric: paired_difference(by_scenario(after, measure), by_scenario(before, measure))
+        for metric, measure in measures.items()
+    }
+
+
+def tokens_by_role(episodes: Sequence[Episode]) -> dict[str, Usage]:
+    """Sum of all usage that the episodes' events record."""
+    total: dict[str, Usage] = {}
+    for episode in episodes:
+        for event in (episode.opening, *episode.transitions, episode.ended):
+            for role, usage in event.usage.items() if event is not None else ():
+                total[role] = total.get(role, Usage()) + usage
+    return dict(sorted(total.items()))
+
+
+def table(summary: Summary) -> Table:
+    """The final table: a row a phase, and the paired difference RL - warm-up below."""
+    shown = Table(title=f"World: {summary.world}", title_justify="left", show_lines=False)
+    shown.add_column("phase")
+    for title in COLUMNS.values():
+        shown.add_column(title, justify="right")
+    shown.add_column("n (failed)", justify="right")
+    for phase in summary.phases:
+        cells = [cell(phase.metrics[metric]) for metric in COLUMNS]
+        title = PHASE_TITLES.get(phase.name, phase.name)
+        shown.add_row(title, *cells, f"{phase.episodes - phase.errors} ({phase.errors})")
+    if summary.differences:
+        pairs = max(difference.n for difference in summary.differences.values())
+        cells = [cell(summary.differences[metric], signed=True) for metric in COLUMNS]
+        shown.add_section()
+        shown.add_row("RL - warm-up, paired", *cells, str(pairs))
+    return shown
+
+
+def cell(value: Estimate, *, signed: bool = False) -> str:
+    """``0.41 [0.33, 0.49]``, or a dash where there is no value."""
+    if value.mean is None:
+        return "–"
+    sign = "+" if signed else ""
+    interval = "" if value.low is None or value.high is None else f"\n[{value.low:{sign}.2f}, {value.high:{sign}.2f}]"
+    return f"{value.mean:{sign}.2f}{interval}"
