@@ -1,0 +1,125 @@
+"""The Fact Retriever (C2, Eq. 4): items that fit the preferences and their facts in the knowledge graph.
+
+Two ways lead from the preferences to items: the nearest of the entity index to the embedded wishes, and the graph's
+items that have an attribute (genre, person, decade) which the wishes name. Both together are ranked by
+
+    share of the named attributes that the item has + closeness to films named as models + a little cosine
+    - avoided attributes - offered before - ruled out.
+
+The share counts most: cosine alone cannot tell a film with Al Pacino from one with a like name. What happened in the
+dialogue moves items down: films that the preferences name under Avoids or Seen come last of all; films that were
+recommended earlier and left behind come after fresh ones that fit as well. The item on the table (the latest
+recommendation) keeps its place, so that the actor can go on talking about it while it fits; a refusal reaches the
+ranking when the reasoner writes it under Avoids.
+
+Each query is a pure function of state and preferences; a batch only shares the trip to the worker thread. Left out:
+how vectors are made, stored and searched (``experts.entity_index``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experts.actor import table
+from experts.entity_index import Embed, EntityIndex
+from experts.replies import read_preferences
+from harness.core.errors import ExpertError
+from harness.core.messages import Attribute, Evidence, State, Struct
+from harness.domain.knowledge_graph import KnowledgeGraph
+
+RANKED = 10
+CANDIDATES = 5
+_NEAREST = 50
+# Items by embedding alone; a film that no named attribute links must be close to be worth ranking.
+_LAST_MESSAGES = 3
+# Without preferences the query is what the seeker said last; more would drown the newest wish.
+_CACHED_QUERIES = 4_096
+# Wishes repeat across turns; 4,096 unit vectors are 6 MB.
+
+_COSINE = 0.3
+# Cosines of short texts differ by some tenths: below the 1/3 that one attribute of three is worth.
+_MODEL_FILM = 0.5
+_OFFERED = 0.3
+_RULED_OUT = 100.0
+
+
+class RetrieverQuery(Struct, frozen=True, kw_only=True):
+    """A state and the preferences inferred from it (``""``: none, the seeker's last messages serve)."""
+
+    state: State
+    preferences: str = ""
+
+
+class FactRetriever:
+    """Searches one graph. ``embed``: text -> unit vector (H,) of the encoder that the index was built with."""
+
+    def __init__(self, graph: KnowledgeGraph, index: EntityIndex, embed: Embed) -> None:
+        if index.ids != tuple(item.id for item in graph.items):
+            raise ValueError("the entity index and the knowledge graph hold different items")
+        self._graph = graph
+        self._index = index
+        self._row = {item_id: row for row, item_id in enumerate(index.ids)}
+        # lru_cache is safe to use from several threads; at worst a text is embedded twice.
+        self._embed = lru_cache(maxsize=_CACHED_QUERIES)(embed)
+        self._rows_with = lru_cache(maxsize=None)(self._find_rows_with)
+
+    def retrieve(self, batch: Sequence[RetrieverQuery]) -> tuple[Evidence | ExpertError, ...]:
+        """One `Evidence` a query, in order; blocks (embeds), so call it in a worker thread."""
+        return tuple(self._retrieve(query) for query in batch)
+
+    def _retrieve(self, query: RetrieverQuery) -> Evidence | ExpertError:
+        wishes = read_preferences(query.preferences)
+        text = "; ".join(wishes.wants) or _last_messages(query.state)
+        vector = self._embed(text or "a good film")
+        if not np.isfinite(vector).all():
+            return ExpertError(f"the encoder gives no finite vector for the query of turn {query.state.turn}")
+        named = self._graph.attributes_in(text)
+        avoided = [a for a in self._graph.attributes_in("; ".join(wishes.avoids)) if a not in named]
+        models = self._graph.titles_in("; ".join(wishes.wants))
+        ruled_out = self._graph.titles_in("; ".join((*wishes.avoids, *wishes.seen)))
+
+        share = self._count(named) / max(len(named), 1)
+        rows = np.union1d(self._index.nearest(vector, _NEAREST), np.flatnonzero(share))
+        scores = share
+        for model in models:
+            # A model film's own attributes; its title in the wishes also draws the query's vector to it.
+            alike = self._graph.attributes(model)
+            scores = scores + _MODEL_FILM * self._count(alike) / max(len(alike), 1) / len(models)
+        scores = scores - self._count(avoided)
+        scores[self._rows(_left_behind(query.state))] -= _OFFERED
+        scores[self._rows(ruled_out)] -= _RULED_OUT
+        fitted = scores[rows] + _COSINE * self._index.cosines(vector, rows).astype(np.float64)
+        best = rows[np.argsort(-fitted, kind="stable")[:RANKED]]
+
+        ranking = tuple(self._index.ids[row] for row in best)
+        candidates = tuple(self._graph.item(item_id) for item_id in ranking[:CANDIDATES])
+        facts = tuple(fact for item in candidates for fact in self._graph.facts(item.id))
+        return Evidence(ranking=ranking, candidates=candidates, facts=facts)
+
+    def _count(self, attributes: Iterable[Attribute]) -> NDArray[np.float64]:
+        """(N,): how many of the attributes each item has."""
+        counts = np.zeros(len(self._index.ids))
+        # A set's order differs from process to process; sums of ones do not.
+        for attribute in attributes:
+            counts[self._rows_with(attribute)] += 1.0
+        return counts
+
+    def _find_rows_with(self, attribute: Attribute) -> NDArray[np.intp]:
+        return self._rows(self._graph.covering((attribute,)))
+
+    def _rows(self, item_ids: Iterable[str]) -> NDArray[np.intp]:
+        return np.array([self._row[item_id] for item_id in item_ids if item_id in self._row], dtype=np.intp)
+
+
+def _last_messages(state: State) -> str:
+    said = [utterance.text for utterance in state.history if utterance.speaker == "seeker"]
+    return "\n".join(said[-_LAST_MESSAGES:])
+
+
+def _left_behind(state: State) -> set[str]:
+    """Items recommended in earlier turns that are no longer on the table."""
+    return {item_id for turn in state.turns for item_id in turn.recommended} - table(state)

@@ -1,0 +1,192 @@
+"""The Network-of-Experts as one `Recommender`: Algorithm 1's recommender side, each expert a lane of its own.
+
+At turn t the Planner and the Preference Reasoner work side by side from the same state; the retriever follows the
+preferences, the actor all three. The Planner therefore sees preferences and facts of earlier turns only. The Reward
+expert is the fifth lane, and the network its `Judge`. Experts are plain classes that know no lane; here they get their
+inboxes, batches and limits. Switches for ablations: leave an expert out (None).
+
+Left out: the conversation itself (``harness.core.conversation``) and the experts' own work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import trio
+
+from experts.actor import Actor
+from experts.fact_retriever import FactRetriever, RetrieverQuery
+from experts.planner import Planner, PlannerQuery
+from experts.preference_reasoner import PreferenceReasoner
+from experts.replies import ActorReply
+from harness.core.errors import HarnessError
+from harness.core.lane import Lane, RunSync, batch_lane, call_lane
+from harness.core.messages import Decision, Evidence, Item, RecommenderTurn, Score, State, Struct
+from harness.core.seams import Judge, Recommender
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class ActorQuery(Struct, frozen=True, kw_only=True):
+    """What the actor's message is written from."""
+
+    state: State
+    strategy: str | None
+    preferences: str
+    candidates: tuple[Item, ...]
+
+
+class NetworkOfExperts:
+    """Planner, reasoner, retriever, actor and reward expert at work for many conversations at once.
+
+    ``planner`` None: the actor chooses its own way, turns carry no decision. ``reasoner`` None: no preferences, the
+    retriever searches with the seeker's last messages. ``retriever`` None: no candidates, no facts, an empty ranking.
+    ``reward`` None: the network is no judge. ``max_batch``: items of one trip to a worker thread. ``max_in_flight``:
+    model calls of one expert at a time. ``capacity``: places in each inbox, beyond which callers wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        actor: Actor,
+        planner: Planner | None = None,
+        reasoner: PreferenceReasoner | None = None,
+        retriever: FactRetriever | None = None,
+        reward: Judge | None = None,
+        max_batch: int = 16,
+        max_in_flight: int = 256,
+        capacity: int = 1_024,
+        run_sync: RunSync | None = None,
+    ) -> None:
+        def thread(name: str, handle: Callable[..., Any]) -> Lane[Any, Any]:
+            return batch_lane(name, handle, max_batch=max_batch, capacity=capacity, run_sync=run_sync)
+
+        def calls(name: str, handle: Callable[[Any], Awaitable[Any]]) -> Lane[Any, Any]:
+            return call_lane(name, handle, max_batch=max_batch, capacity=capacity, max_in_flight=max_in_flight)
+
+        async def act(query: ActorQuery) -> ActorReply:
+            return await actor.speak(
+                query.state, strategy=query.strategy, preferences=query.preferences, candidates=query.candidates
+            )
+
+        self._planner: Lane[PlannerQuery, Decision] | None = thread("planner", planner.decide) if planner else None
+        self._reasoner: Lane[State, str] | None = calls("preference reasoner", reasoner.infer) if reasoner else None
+        self._retriever: Lane[RetrieverQuery, Evidence] | None = (
+            thread("fact retriever", retriever.retrieve) if retriever else None
+        )
+        self._actor: Lane[ActorQuery, ActorReply] = calls("actor", act)
+        self._reward: Lane[State, Score] | None = calls("reward", reward.score) if reward else None
+
+    @property
+    def lanes(self) -> tuple[Lane[Any, Any], ...]:
+        """The experts at work, for their statistics."""
+        lanes = (self._planner, self._reasoner, self._retriever, self._actor, self._reward)
+        return tuple(lane for lane in lanes if lane is not None)
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run all lanes until `close` and everything asked before is answered; once."""
+        async with trio.open_nursery() as nursery:
+            for lane in self.lanes:
+                await nursery.start(lane.serve)
+            task_status.started()
+
+    def close(self) -> None:
+        """Accept no further request."""
+        for lane in self.lanes:
+            lane.close()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[NetworkOfExperts]:
+        """The network at work while the block runs; what is under way at its end is cancelled.
+
+        What the block raises comes out as itself, not in a group.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.serve)
+                yield self
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from None
+            raise
+
+    def at(self, version: int) -> Recommender:
+        """The network with the acting policy version of one conversation."""
+        return _Pinned(self, version)
+
+    async def score(self, state: State) -> Score:
+        """The Reward expert's reading of a state, which makes the network a `Judge`."""
+        if self._reward is None:
+            raise RuntimeError("this network was built without a reward expert")
+        return await self._reward.ask(state)
+
+    async def respond(self, state: State, policy_version: int) -> RecommenderTurn:
+        """One turn of Algorithm 1; an expert's `ExpertError` comes out as itself."""
+        decision, preferences = await _side_by_side(
+            lambda: self._decide(state, policy_version), lambda: self._infer(state)
+        )
+        evidence = await self._retrieve(state, preferences)
+        spoken = await self._actor.ask(
+            ActorQuery(
+                state=state,
+                strategy=decision.strategy if decision else None,
+                preferences=preferences,
+                candidates=evidence.candidates,
+            )
+        )
+        return RecommenderTurn(
+            response=spoken.text,
+            recommended=spoken.recommended,
+            ranking=evidence.ranking,
+            decision=decision,
+            preferences=preferences,
+            facts=evidence.facts,
+        )
+
+    async def _decide(self, state: State, version: int) -> Decision | None:
+        if self._planner is None:
+            return None
+        return await self._planner.ask(PlannerQuery(state=state, policy_version=version))
+
+    async def _infer(self, state: State) -> str:
+        return "" if self._reasoner is None else await self._reasoner.ask(state)
+
+    async def _retrieve(self, state: State, preferences: str) -> Evidence:
+        if self._retriever is None:
+            return Evidence(ranking=(), candidates=(), facts=())
+        return await self._retriever.ask(RetrieverQuery(state=state, preferences=preferences))
+
+
+class _Pinned:
+    """A `Recommender`: the network with one policy version."""
+
+    def __init__(self, network: NetworkOfExperts, version: int) -> None:
+        self._network = network
+        self._version = version
+
+    async def respond(self, state: State) -> RecommenderTurn:
+        return await self._network.respond(state, self._version)
+
+
+async def _side_by_side(left: Callable[[], Awaitable[A]], right: Callable[[], Awaitable[B]]) -> tuple[A, B]:
+    """Both results. The first expected failure cancels the other and comes out as itself, not in a group."""
+    results: dict[str, Any] = {}
+    failures: list[HarnessError] = []
+
+    async def run(name: str, call: Callable[[], Awaitable[object]]) -> None:
+        try:
+            results[name] = await call()
+        except HarnessError as error:
+            failures.append(error)
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run, "left", left)
+        nursery.start_soon(run, "right", right)
+    if failures:
+        raise failures[0]
+    return results["left"], results["right"]

@@ -1,0 +1,145 @@
+"""The fact retriever: named attributes first, avoided and used-up items last, each query a pure function."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fakes import FILMS, hashed_words, state_of
+
+from experts.entity_index import build_index
+from experts.fact_retriever import CANDIDATES, RANKED, FactRetriever, RetrieverQuery
+from harness.core.errors import ExpertError
+from harness.core.messages import Evidence, Item
+from harness.domain.knowledge_graph import KnowledgeGraph
+
+GENRES = ("crime", "drama", "comedy", "horror", "romance")
+PEOPLE = ("Ada Stone", "Bo Rivers", "Cy Winter", "Di Harbour")
+MORE = tuple(
+    Item(
+        id=f"f{i}",
+        title=f"Number {i}",
+        year=1960 + i % 50,
+        genres=(GENRES[i % 5], GENRES[(i // 5) % 5]) if i % 5 != (i // 5) % 5 else (GENRES[i % 5],),
+        directors=(PEOPLE[i % 4],),
+        stars=(PEOPLE[(i // 4) % 4],) if i % 4 != (i // 4) % 4 else (),
+    )
+    for i in range(120)
+)
+GRAPH = KnowledgeGraph.from_items((*FILMS, *MORE))
+INDEX = build_index(GRAPH, hashed_words, model_sha256="m")
+RETRIEVER = FactRetriever(GRAPH, INDEX, hashed_words)
+ASKED = state_of("Hello")
+
+
+def retrieve(preferences: str, state=ASKED) -> Evidence:
+    (evidence,) = RETRIEVER.retrieve([RetrieverQuery(state=state, preferences=preferences)])
+    assert isinstance(evidence, Evidence)
+    return evidence
+
+
+def values(item_id: str) -> set[str]:
+    return {attribute.value for attribute in GRAPH.attributes(item_id)}
+
+
+def test_evidence_is_a_ranking_its_head_and_the_heads_facts():
+    evidence = retrieve("Wants: crime; Al Pacino")
+    assert evidence.ranking[0] == "heat"
+    assert (len(evidence.ranking), len(evidence.candidates)) == (RANKED, CANDIDATES)
+    assert [item.id for item in evidence.candidates] == list(evidence.ranking[:CANDIDATES])
+    assert evidence.facts == tuple(fact for item in evidence.candidates for fact in GRAPH.facts(item.id))
+
+
+@given(st.sets(st.sampled_from(GENRES), min_size=1, max_size=2), st.sampled_from(PEOPLE), st.sampled_from("678"))
+def test_items_that_have_all_that_is_named_come_first(genres, person, decade):
+    wishes = (*sorted(genres), person, f"19{decade}0s")
+    ranking = retrieve(f"Wants: {'; '.join(wishes)}").ranking
+    shares = [len(values(item_id) & set(wishes)) for item_id in ranking]
+    most = max(len(values(item.id) & set(wishes)) for item in GRAPH.items)
+    assert shares[0] == most
+    full = sum(len(values(item.id) & set(wishes)) == most for item in GRAPH.items)
+    assert shares[: min(full, RANKED)] == [most] * min(full, RANKED)
+
+
+def test_avoided_attributes_push_items_down():
+    liked = retrieve("Wants: Ada Stone").ranking
+    genre = min(values(liked[0]) & set(GENRES))
+    ranking = retrieve(f"Wants: Ada Stone\nAvoids: {genre}").ranking
+    assert all("Ada Stone" in values(item_id) and genre not in values(item_id) for item_id in ranking)
+
+
+@pytest.mark.parametrize("line", ["Avoids", "Seen"])
+def test_items_that_were_ruled_out_come_last(line):
+    ranking = retrieve(f"Wants: crime; Al Pacino\n{line}: Heat (1995)").ranking
+    assert "heat" not in ranking
+
+
+def test_a_film_left_behind_yields_to_fresh_ones_that_fit_as_well():
+    best = retrieve("Wants: comedy; Bo Rivers").ranking
+    moved_on = state_of("hi", "A", "no", "B", "hm", recommended=[best[:1], best[1:2]])
+    ranking = retrieve("Wants: comedy; Bo Rivers", moved_on).ranking
+    assert ranking[0] == best[1]
+    assert {"comedy", "Bo Rivers"} <= values(best[9]), "there are fresh ones that fit as well"
+    assert best[0] not in ranking
+
+
+def test_the_item_on_the_table_keeps_its_place():
+    best = retrieve("Wants: comedy; Bo Rivers").ranking
+    discussed = state_of("hi", "A", "why?", "Because", "hm", recommended=[best[:1], ()])
+    assert retrieve("Wants: comedy; Bo Rivers", discussed).ranking == best
+
+
+def test_films_like_a_named_one_are_found():
+    ranking = retrieve("Wants: something like The Thomas Crown Affair (1999)").ranking
+    assert {"crime", "romance"} <= values(ranking[1])
+
+
+def test_without_preferences_the_seekers_last_messages_serve():
+    state = state_of("I like romance", "Hm", "no", "Ok", "well", "So?", "a crime film with Al Pacino please")
+    assert retrieve("", state).ranking == retrieve("Wants: nothing known yet", state).ranking
+    assert retrieve("", state).ranking[0] == "heat"
+    forgotten = msgspec.structs.replace(state, opening="Anything with Bo Rivers")
+    assert retrieve("", forgotten).ranking == retrieve("", state).ranking
+
+
+def test_a_silent_seeker_still_gets_a_ranking():
+    assert len(retrieve("", state_of("")).ranking) == RANKED
+
+
+def test_a_query_does_not_depend_on_its_batch():
+    queries = [
+        RetrieverQuery(state=ASKED, preferences=text)
+        for text in ("Wants: crime", "Wants: Cy Winter; 1960s\nAvoids: crime", "free words of a small model", "")
+    ]
+    together = RETRIEVER.retrieve(queries)
+    assert together == tuple(RETRIEVER.retrieve([query])[0] for query in queries)
+    assert RETRIEVER.retrieve(queries[::-1]) == together[::-1]
+
+
+def test_equal_wishes_are_embedded_once():
+    texts = []
+
+    def embed(text):
+        texts.append(text)
+        return hashed_words(text)
+
+    retriever = FactRetriever(GRAPH, INDEX, embed)
+    retriever.retrieve([RetrieverQuery(state=ASKED, preferences="Wants: crime\nSeen: Heat (1995)")] * 3)
+    assert texts == ["crime"]
+
+
+def test_a_vector_that_is_not_finite_fails_its_own_query_only():
+    def embed(text):
+        return np.full(64, np.nan, dtype=np.float32) if text == "bad" else hashed_words(text)
+
+    queries = [RetrieverQuery(state=ASKED, preferences=text) for text in ("bad", "crime")]
+    bad, good = FactRetriever(GRAPH, INDEX, embed).retrieve(queries)
+    assert isinstance(bad, ExpertError)
+    assert isinstance(good, Evidence)
+
+
+def test_an_index_of_another_graph_is_refused():
+    with pytest.raises(ValueError, match="different items"):
+        FactRetriever(KnowledgeGraph.from_items(FILMS), INDEX, hashed_words)
