@@ -226,15 +226,28 @@ class Config(Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all settings but where the run directory is made."""
-        tree = msgspec.to_builtins(self)
-        del tree["run"]["directory"]
+        """SHA-256 of all settings that a result can depend on (see `OPERATIONAL`)."""
+        tree = {key: value for key, value in settings(self).items() if not operational(key)}
         return hashlib.sha256(msgspec.json.encode(tree, order="sorted")).hexdigest()
 
     @property
     def training_episodes(self) -> int:
         """RL episodes of the whole run."""
         return self.rl.epochs * self.rl.dialogues_per_epoch
+
+
+OPERATIONAL = ("run.directory", "budget", "scheduler")
+"""Keys and tables that no result depends on: a run may be resumed with other values of them."""
+
+
+def operational(key: str) -> bool:
+    """Whether a dotted key is one of, or inside one of, `OPERATIONAL`."""
+    return any(key == name or key.startswith(f"{name}.") for name in OPERATIONAL)
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Every key of a config with its dotted path."""
+    return dict(_flat(msgspec.to_builtins(config), ""))
 
 
 PRESETS: Mapping[str, dict[str, Any]] = {
@@ -294,7 +307,7 @@ def config_from_tree(tree: Mapping[str, Any]) -> Config:
     merged: dict[str, Any] = {}
     _merge(merged, PRESETS[preset])
     _merge(merged, tree)
-    for key, value in _leaves(merged, ""):
+    for key, value in _leaves(merged):
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{key}: {value} is not a finite number")
         if isinstance(value, str) and "\0" in value:
@@ -345,14 +358,17 @@ def _refuse_unknown(tree: object, struct: type[msgspec.Struct], path: str) -> No
                 _refuse_unknown(entry, Model, f"{path}{key}.{name}.")
 
 
-def _leaves(tree: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+def _flat(tree: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{path}{key}.")
-        elif isinstance(value, list):
-            yield from ((f"{path}{key}", entry) for entry in value)
+            yield from _flat(value, f"{path}{key}.")
         else:
             yield f"{path}{key}", value
+
+
+def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in _flat(tree, ""):
+        yield from ((key, entry) for entry in value) if isinstance(value, list) else ((key, value),)
 
 
 def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:

@@ -1,0 +1,119 @@
+"""Config -> what a run works on: knowledge graph, human dialogues, held-out and training scenarios.
+
+Everything here is read and checked before a run directory is made and before any model is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from simulator.datasets.redial import RedialDataset, load_redial_graph
+
+from harness.core.config import Config
+from harness.core.errors import ConfigError, InputError
+from harness.core.messages import Dialogue, LabelledTurn, Scenario, Struct
+from harness.domain.knowledge_graph import KnowledgeGraph
+from harness.domain.strategies import Strategy, strategy_set
+from simulator.datasets.inspired import InspiredDataset
+from simulator.goals import draw_goals, draw_scenarios, split_goals
+from simulator.personas import PERSONAS
+
+TRAINING_GOALS = 400
+"""Distinct goals that training draws from at most: more would take held-out films away in small graphs."""
+REDIAL_FILES = ("kg.json", "id2info.json", "entity2id.json", "relation2id.json", "item_ids.json", "valid_data.jsonl")
+
+
+class Inputs(Struct, frozen=True, kw_only=True):
+    """Everything a run reads."""
+
+    graph: KnowledgeGraph
+    strategies: tuple[Strategy, ...]
+    dialogues: tuple[Dialogue, ...]
+    """Human dialogues with strategy labels; empty where no warm-up data are configured."""
+    held_out: tuple[Scenario, ...]
+    training: tuple[Scenario, ...]
+    notes: tuple[str, ...]
+    """What was dropped, skipped or filled up on the way, one sentence each."""
+    files: dict[str, str]
+    """Config key -> SHA-256 of the file's content."""
+
+    @property
+    def labelled_turns(self) -> tuple[tuple[str, LabelledTurn], ...]:
+        """(dialogue id, turn) of all labelled turns."""
+        return tuple((dialogue.id, turn) for dialogue in self.dialogues for turn in dialogue.labelled_turns)
+
+
+def read_inputs(config: Config) -> Inputs:
+    """Read and check all data of a config; `InputError`, `DataError` or `ConfigError` where something is wrong."""
+    strategies = strategy_set(config.data.labels)
+    if config.planner.kind == "fixed" and config.planner.strategy not in {strategy.key for strategy in strategies}:
+        known = ", ".join(strategy.key for strategy in strategies)
+        raise ConfigError(f"planner.strategy: {config.planner.strategy!r} is none of: {known}")
+    graph = _graph(config)
+    notes: list[str] = []
+    dialogues: tuple[Dialogue, ...] = ()
+    if config.data.inspired:
+        inspired = InspiredDataset(
+            Path(config.data.inspired),
+            strategies=strategies,
+            skip_bad=config.data.skip_bad,
+            max_turns=config.conversation.max_turns,
+        )
+        dialogues = tuple(inspired.dialogues())
+        if inspired.skipped:
+            notes.append(f"{inspired.skipped} bad rows of {config.data.inspired} were skipped with their dialogues")
+    goal_source = dialogues
+    if config.data.goals == "redial":
+        redial = RedialDataset(_redial_folder(config), skip_bad=config.data.skip_bad)
+        goal_source = tuple(redial.dialogues())
+    elif not dialogues:
+        raise ConfigError("data.inspired: goals and warm-up need an INSPIRED-format file, and none is named")
+    held_out = config.evaluation.dialogues
+    goals, report = draw_goals(
+        graph,
+        goal_source,
+        count=held_out + min(max(config.training_episodes, 1), TRAINING_GOALS),
+        seed=config.run.seed,
+        beyond=True,
+    )
+    notes.append(str(report))
+    training_goals, held_out_goals = split_goals(goals, held_out=held_out, seed=config.run.seed)
+    return Inputs(
+        graph=graph,
+        strategies=strategies,
+        dialogues=dialogues,
+        held_out=draw_scenarios(held_out_goals, PERSONAS, seed=config.run.seed, prefix="eval", count=held_out),
+        training=draw_scenarios(
+            training_goals, PERSONAS, seed=config.run.seed, prefix="train", count=config.training_episodes
+        ),
+        notes=tuple(notes),
+        files=_digests(config),
+    )
+
+
+def _graph(config: Config) -> KnowledgeGraph:
+    if config.data.knowledge_graph:
+        return KnowledgeGraph.load(Path(config.data.knowledge_graph))
+    return load_redial_graph(_redial_folder(config))
+
+
+def _redial_folder(config: Config) -> Path:
+    if not config.data.redial_dir:
+        raise ConfigError("data.redial_dir: no folder is named, and neither data.knowledge_graph nor goals do without")
+    folder = Path(config.data.redial_dir)
+    if not folder.is_dir():
+        raise InputError(f"data.redial_dir: there is no folder {folder}")
+    return folder
+
+
+def _digests(config: Config) -> dict[str, str]:
+    files = {"data.inspired": config.data.inspired, "data.knowledge_graph": config.data.knowledge_graph}
+    if config.data.redial_dir:
+        folder = Path(config.data.redial_dir)
+        files |= {f"data.redial_dir/{name}": str(folder / name) for name in REDIAL_FILES}
+    return {
+        key: hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        for key, path in files.items()
+        if path and Path(path).is_file()
+    }

@@ -1,0 +1,155 @@
+"""What the phases of one run share: the log, the players, the count of what was spent, and playing a phase.
+
+A phase is a list of scenarios. Those that the log already holds finished are not played again, which is all that
+`resume` needs to know. Every recorded event passes through `Session.record`: to the log, to the episodes in memory, to
+the progress line and to the budget, in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import trio
+
+from harness.app.progress import Progress
+from harness.core.config import Config
+from harness.core.conversation import Cast, Spent, converse
+from harness.core.episode import Assembler, Episode
+from harness.core.errors import RunStopped
+from harness.core.eventlog import EventLog
+from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Failure, Scenario, Transition
+from harness.core.scheduler import Stopping, Tally, run_conversations
+from harness.core.seeds import derive
+
+TRAIN = "train"
+
+
+class Players(Protocol):
+    """The experts at work, as wiring built them."""
+
+    def cast(self, version: int, *, evaluating: bool) -> Cast:
+        """Who plays in a conversation that acts with this policy version."""
+        ...
+
+    def spent(self, episode: str) -> Spent:
+        """Usage and seconds by role since it was last asked."""
+        ...
+
+
+class Interrupted(Exception):
+    """A signal ended the run; what is finished is on disk."""
+
+
+class Session:
+    """One run at work."""
+
+    def __init__(
+        self,
+        config: Config,
+        log: EventLog,
+        players: Players,
+        progress: Progress,
+        stopping: Stopping,
+        finished: Sequence[Episode],
+    ) -> None:
+        self.config = config
+        self.log = log
+        self.players = players
+        self.progress = progress
+        self.stopping = stopping
+        self.finished = {episode.id: episode for episode in finished}
+        self._assembler = Assembler()
+        self._budget = _Budget(config, finished)
+
+    def jobs(self, phase: str, scenarios: Sequence[Scenario], version_of: Callable[[int], int]) -> list[EpisodeStarted]:
+        """One job a scenario. The seed depends on the run's seed and the scenario alone, so phases share their luck."""
+        return [
+            EpisodeStarted(
+                episode=f"{phase}-{index:06d}",
+                phase=phase,
+                index=index,
+                policy_version=version_of(index),
+                scenario=scenario,
+                seed=derive(self.config.run.seed, "scenario", scenario.id),
+                max_turns=self.config.conversation.max_turns,
+            )
+            for index, scenario in enumerate(scenarios)
+        ]
+
+    async def play(
+        self, jobs: Sequence[EpisodeStarted], *, admit: Callable[[EpisodeStarted], Awaitable[None]] | None = None
+    ) -> tuple[Episode, ...]:
+        """Play the jobs that are not finished yet; returns all of them finished, in order.
+
+        Raises `Interrupted` where a stop was requested before all were played.
+        """
+        waiting = [job for job in jobs if job.episode not in self.finished]
+        self.progress.begin(jobs[0].phase, len(jobs), len(jobs) - len(waiting))
+        tally = Tally(len(waiting))
+
+        async def play(job: EpisodeStarted) -> EpisodeEnded:
+            cast = self.players.cast(job.policy_version, evaluating=job.phase != TRAIN)
+            self.progress.live = tally.live
+            return await converse(
+                job, cast, threshold=self.config.reward.threshold, record=self.record, spent=self.players.spent
+            )
+
+        async def failed(job: EpisodeStarted, failure: Failure) -> None:
+            usage, timing = self.players.spent(job.episode)
+            await self.record(
+                EpisodeEnded(episode=job.episode, stop="error", turns=0, failure=failure, usage=usage, timing=timing)
+            )
+
+        await run_conversations(
+            waiting,
+            play,
+            max_live=self.config.scheduler.max_live_conversations,
+            stopping=self.stopping,
+            tally=tally,
+            fail_on_error=self.config.scheduler.fail_on_error,
+            failed=failed,
+            admit=admit,
+        )
+        if any(job.episode not in self.finished for job in jobs):
+            raise Interrupted
+        return tuple(self.finished[job.episode] for job in jobs)
+
+    async def record(self, event: Event) -> None:
+        """Make an event part of the run; for an episode's end, return when it is durable."""
+        self._budget.count(event)
+        await self.log.append(event)
+        episode = self._assembler.add(event)
+        if isinstance(event, Transition):
+            self.progress.turn()
+        if episode is not None:
+            self.finished[episode.id] = episode
+            failed = isinstance(event, EpisodeEnded) and event.stop == "error"
+            self.progress.ended(None if failed else first_return(episode, self.config.rl.gamma, "literal"), failed)
+        self._budget.check()
+
+
+class _Budget:
+    """Calls, tokens and seconds that may be spent; what a resumed run spent before counts too, but for the time."""
+
+    def __init__(self, config: Config, finished: Sequence[Episode]) -> None:
+        self._limits = config.budget
+        self._calls = self._tokens = 0
+        self._since = trio.current_time()
+        for episode in finished:
+            for event in (episode.opening, *episode.transitions, episode.ended):
+                if event is not None:
+                    self.count(event)
+
+    def count(self, event: Event) -> None:
+        if not isinstance(event, EpisodeStarted):
+            for usage in event.usage.values():
+                self._calls += usage.calls
+                self._tokens += usage.prompt_tokens + usage.completion_tokens
+
+    def check(self) -> None:
+        spent = {"calls": self._calls, "tokens": self._tokens, "seconds": trio.current_time() - self._since}
+        for name, amount in spent.items():
+            limit = getattr(self._limits, name)
+            if limit and amount >= limit:
+                raise RunStopped(f"budget.{name} = {limit:g} is reached; resume with a larger budget to go on")
