@@ -1,0 +1,70 @@
+"""Which role answers a prompt: from chat messages to replies. No HTTP, no clock; `trial` and `server` both use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.core.messages import Message, Struct
+from harness.core.sections import parse
+from harness.domain.knowledge_graph import KnowledgeGraph
+from simulator.scripted import actor, judge, reasoner, user
+from simulator.scripted.dice import Dice
+from simulator.scripted.hearing import Ear
+
+_WRITERS = {"preference_reasoner": reasoner.answer, "actor": actor.answer, "seeker": user.answer}
+_JUDGES = frozenset(("reward", "evaluator"))
+ROLES = (*_WRITERS, *sorted(_JUDGES))
+
+
+class UnknownRole(ValueError):
+    """The prompt's ROLE section names no role of this world."""
+
+
+class Prompt(Struct, frozen=True, kw_only=True):
+    """A prompt taken apart: the role's key and the user message's sections."""
+
+    role: str
+    sections: dict[str, str]
+    text: str
+    """All of it; the seed of luck where the request brings none."""
+
+
+def read(messages: Sequence[Message]) -> Prompt:
+    """Find the role and the sections; `UnknownRole` where there is none that the world plays."""
+    sections: dict[str, str] = {}
+    for message in messages:
+        for name, body in parse(message.content).items():
+            sections.setdefault(name, body)
+    role = sections.get("ROLE", "").partition("\n")[0].strip()
+    if role not in ROLES:
+        raise UnknownRole(f"the prompt's ROLE section names {role!r}, not one of {', '.join(ROLES)}")
+    return Prompt(role=role, sections=sections, text="\n".join(message.content for message in messages))
+
+
+class World:
+    """All roles over one knowledge graph. Holds caches of pure functions, no conversation."""
+
+    def __init__(self, graph: KnowledgeGraph) -> None:
+        self.ear = Ear(graph)
+
+    def replies(self, prompt: Prompt, *, n: int, seed: int | None, temperature: float) -> list[str]:
+        """n texts; sample i uses seed + i, as vLLM does."""
+        if prompt.role in _JUDGES:
+            probabilities = judge.distribution(prompt.role, prompt.sections, self.ear)
+            return [judge.sample(probabilities, temperature, dice) for dice in self._dice(prompt, n, seed, temperature)]
+        writer = _WRITERS[prompt.role]
+        return [writer(prompt.sections, dice, self.ear) for dice in self._dice(prompt, n, seed, temperature)]
+
+    def label_probabilities(self, prompt: Prompt) -> dict[str, float]:
+        """The judge's label -> probability for the first token of its reply; empty for the roles that write."""
+        if prompt.role not in _JUDGES:
+            return {}
+        return dict(zip(judge.LABELS, judge.distribution(prompt.role, prompt.sections, self.ear), strict=True))
+
+    @staticmethod
+    def _dice(prompt: Prompt, n: int, seed: int | None, temperature: float) -> list[Dice]:
+        if temperature <= 0.0:
+            return [Dice(prompt.text)] * n
+        if seed is None:
+            return [Dice(f"{index}{prompt.text}") for index in range(n)]
+        return [Dice(seed + index) for index in range(n)]

@@ -1,0 +1,41 @@
+"""Traits of a persona, recovered from its text by cue words: the scripted seeker has no other access to them.
+
+The cues are broader than `simulator.personas` needs, so that a persona written by somebody else is read too; what a
+text does not say falls back to the middle of the road (warm, names attributes, open, ordinary patience).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from harness.core.messages import Struct
+from simulator.personas import Articulacy, Patience, Taste, Trust
+
+
+class Traits(Struct, frozen=True, kw_only=True):
+    """The four traits of WORLD.md."""
+
+    taste: Taste
+    articulacy: Articulacy
+    trust: Trust
+    patience: Patience
+
+
+_FACTS = re.compile(r"decides? by facts|\bfacts\b[^.]* wins? you|facts win|hard facts|checkable", re.IGNORECASE)
+_FILMS = re.compile(r"(?<!remember )films you have seen\b(?=[^.]*(?:ask|;|\.))", re.IGNORECASE)
+_NAMES = re.compile(r"name (?:what you want|kinds of film)|plain words", re.IGNORECASE)
+_SCEPTICAL = re.compile(r"\bscepti|\bskepti|\bdistrust|\bsuspicious|\bwary\b", re.IGNORECASE)
+_SMALL = re.compile(r"little patience|impatient|no patience|in a hurry", re.IGNORECASE)
+_LARGE = re.compile(r"lot of patience|very patient|great patience|endless patience", re.IGNORECASE)
+
+
+@lru_cache(maxsize=4096)
+def traits_of(text: str) -> Traits:
+    """Read the traits of a persona text."""
+    return Traits(
+        taste="facts" if _FACTS.search(text) else "warmth",
+        articulacy="attributes" if _NAMES.search(text) or not _FILMS.search(text) else "films",
+        trust="sceptical" if _SCEPTICAL.search(text) else "open",
+        patience="small" if _SMALL.search(text) else "large" if _LARGE.search(text) else "middle",
+    )
