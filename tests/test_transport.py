@@ -1,0 +1,154 @@
+"""The plain transport over real loopback sockets: reuse, staleness, broken answers, cancellation."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+import trio
+
+from harness.core.transport import PlainTransport
+from tests.support.http_server import Answer, Asked, Fault, http_server
+
+
+async def _echo(asked: Asked) -> Answer | Fault:
+    return Answer(b"echo " + asked.body)
+
+
+def _request(url: str, body: bytes = b"hello") -> httpx2.Request:
+    return httpx2.Request("POST", url, content=body, headers={"x-test": "1"})
+
+
+def test_one_connection_serves_many_requests_in_a_row() -> None:
+    async def main() -> None:
+        async with http_server(_echo) as server, PlainTransport() as transport:
+            for i in range(20):
+                response = await transport.handle_async_request(_request(server.url, b"%d" % i))
+                assert (response.status_code, response.content) == (200, b"echo %d" % i)
+                assert response.headers["content-type"] == "application/json"
+            assert transport.statistics() == (1, 1)
+        assert server.asked[0].headers["x-test"] == "1"
+
+    trio.run(main)
+
+
+def test_requests_at_once_get_a_connection_each_and_their_own_answer() -> None:
+    async def main() -> None:
+        async with http_server(_echo) as server, PlainTransport() as transport:
+
+            async def one(i: int) -> None:
+                response = await transport.handle_async_request(_request(server.url, b"%d" % i * 50_000))
+                assert response.content == b"echo " + b"%d" % i * 50_000
+
+            async with trio.open_nursery() as nursery:
+                for i in range(30):
+                    nursery.start_soon(one, i)
+            opened, idle = transport.statistics()
+            assert idle == opened <= 30
+
+    trio.run(main)
+
+
+def test_an_idle_connection_that_the_server_closed_is_not_used_again() -> None:
+    async def main() -> None:
+        async with http_server(_echo) as server, PlainTransport() as transport:
+            await transport.handle_async_request(_request(server.url))
+            await server.drop_all()
+            await trio.sleep(0.01)
+            assert (await transport.handle_async_request(_request(server.url))).content == b"echo hello"
+            assert transport.statistics() == (2, 1)
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("answer", [Answer(b"x" * 1000, chunked=True), Answer(b"", chunked=False)])
+def test_bodies_of_every_framing_are_read_whole(answer: Answer) -> None:
+    async def say(asked: Asked) -> Answer | Fault:
+        return answer
+
+    async def main() -> None:
+        async with http_server(say) as server, PlainTransport() as transport:
+            for _ in range(2):
+                assert (await transport.handle_async_request(_request(server.url))).content == answer.body
+            assert transport.statistics() == (1, 1)
+
+    trio.run(main)
+
+
+def test_a_server_that_closes_after_its_answer_is_believed() -> None:
+    async def say(asked: Asked) -> Answer | Fault:
+        return Answer(b"bye", close=True)
+
+    async def main() -> None:
+        async with http_server(say) as server, PlainTransport() as transport:
+            for _ in range(3):
+                assert (await transport.handle_async_request(_request(server.url))).content == b"bye"
+            assert transport.statistics() == (3, 0)
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("fault", ["reset", "half"])
+def test_a_broken_answer_is_a_transport_error_and_its_connection_is_gone(fault: Fault) -> None:
+    faults: list[Fault] = [fault]
+
+    async def say(asked: Asked) -> Answer | Fault:
+        return faults.pop() if faults else Answer(b"well")
+
+    async def main() -> None:
+        async with http_server(say) as server, PlainTransport() as transport:
+            with pytest.raises(httpx2.TransportError):
+                await transport.handle_async_request(_request(server.url))
+            assert transport.statistics()[1] == 0
+            assert (await transport.handle_async_request(_request(server.url))).content == b"well"
+
+    trio.run(main)
+
+
+def test_nobody_listening_is_a_connect_error() -> None:
+    async def main() -> None:
+        async with http_server(_echo) as server:
+            pass
+        async with PlainTransport() as transport:
+            with pytest.raises(httpx2.ConnectError):
+                await transport.handle_async_request(_request(server.url))
+
+    trio.run(main)
+
+
+def test_after_two_thousand_cancelled_calls_the_next_hundred_succeed_and_no_socket_leaks() -> None:
+    hang = True
+
+    async def say(asked: Asked) -> Answer | Fault:
+        return "hang" if hang else Answer(b"well")
+
+    async def main() -> None:
+        nonlocal hang
+        async with http_server(say) as server, PlainTransport() as transport:
+            limiter = trio.CapacityLimiter(50)
+
+            async def cancelled() -> None:
+                async with limiter:
+                    with trio.move_on_after(0.002):
+                        await transport.handle_async_request(_request(server.url))
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(2000):
+                    nursery.start_soon(cancelled)
+            assert transport.statistics()[1] == 0
+            hang = False
+            answers = 0
+
+            async def call() -> None:
+                nonlocal answers
+                async with limiter:
+                    response = await transport.handle_async_request(_request(server.url))
+                answers += response.content == b"well"
+
+            with trio.fail_after(20):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(100):
+                        nursery.start_soon(call)
+            assert answers == 100
+            assert transport.statistics()[1] <= 50
+
+    trio.run(main)
