@@ -44,7 +44,7 @@ def dataset(tmp_path: Path, *rows: dict[str, Any] | str, skip_bad: int = 0) -> R
 def test_liked_suggestions_come_first_then_the_order_of_the_messages(tmp_path: Path) -> None:
     (dialogue,) = dataset(tmp_path, conversation()).dialogues()
     assert dialogue.id == "7"
-    assert dialogue.mentions == ("Up (2009)", "Big (1988)", "Why? (2016)", "Heat (1995)")
+    assert dialogue.mentions == ("Up (2009)", "Big (1988)", "Why Him? (2016)", "Heat (1995)")
     assert dialogue.labelled_turns == ()
 
 
