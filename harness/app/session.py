@@ -12,6 +12,7 @@ from typing import Protocol
 
 import trio
 
+from harness.app.evaluation.metrics import first_return
 from harness.app.progress import Progress
 from harness.core.config import Config
 from harness.core.conversation import Cast, Spent, converse

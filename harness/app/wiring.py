@@ -1,0 +1,242 @@
+"""Config -> live objects: the only file that names every concrete class.
+
+`encoder_of` and `planner_of` load what thinks here; `open_models` brings the model servers up and opens their clients;
+`open_players` puts the experts, the seeker and the judges on their lanes. Everything that lives is an async context
+manager and ends with its block.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import platformdirs
+import trio
+
+from experts.actor import Actor
+from experts.entity_index import EntityIndex, build_index
+from experts.fact_retriever import FactRetriever
+from experts.network import NetworkOfExperts
+from experts.planner import Planner
+from experts.preference_reasoner import PreferenceReasoner
+from experts.reward import RewardExpert, RewardMode
+from harness.app.inputs import Inputs
+from harness.app.progress import Progress
+from harness.app.servers import open_server
+from harness.core.config import Config, Model
+from harness.core.conversation import Cast, Spent
+from harness.core.errors import InputError
+from harness.core.lane import Lane, call_lane
+from harness.core.ledger import Ledger
+from harness.core.llm import OpenAIChat
+from harness.core.messages import Scenario, Score, SeekerReply, State
+from harness.core.retry import RetryPolicy
+from harness.core.seams import ChatModel, Policy
+from harness.domain.text_encoder import TextEncoder, load_encoder, use_one_thread
+from learner.encoder_policy import EncoderPolicy
+from learner.policy import FixedPolicy, TrainablePolicy, UniformPolicy
+from learner.tabular import TabularPolicy
+from simulator.seeker import LLMSeeker
+
+MAX_BATCH = 64
+"""Items that one lane takes at a time; more would only wait in a worker thread instead of the inbox."""
+INBOX = 4096
+
+
+def encoder_of(config: Config) -> TextEncoder:
+    """The text encoder that planner and retriever share; on one torch thread (DESIGN section 3)."""
+    use_one_thread()
+    return load_encoder(config.planner.encoder)
+
+
+def planner_of(config: Config, inputs: Inputs, encoder: TextEncoder) -> TrainablePolicy | None:
+    """A fresh planner that can learn, or None where the config's planner does not."""
+    strategies = tuple(strategy.key for strategy in inputs.strategies)
+    match config.planner.kind:
+        case "encoder":
+            return EncoderPolicy(
+                encoder,
+                strategies,
+                trainable_layers=config.planner.trainable_layers,
+                max_tokens=config.planner.max_tokens,
+                preferences=config.planner.preferences,
+            )
+        case "tabular":
+            return TabularPolicy(strategies)
+        case _:
+            return None
+
+
+def fixed_planner_of(config: Config, inputs: Inputs) -> Policy:
+    """The planner of a config whose planner does not learn; the uniform one for all others."""
+    strategies = tuple(strategy.key for strategy in inputs.strategies)
+    if config.planner.kind == "fixed":
+        return FixedPolicy(strategies, config.planner.strategy)
+    return UniformPolicy(strategies)
+
+
+def index_of(inputs: Inputs, encoder: TextEncoder, progress: Callable[[int, int], None]) -> EntityIndex:
+    """The entity index of the run's graph, from the user's cache where it is there; blocks."""
+    return build_index(
+        inputs.graph,
+        encoder.embed,
+        model_sha256=encoder.sha256,
+        cache_dir=Path(platformdirs.user_cache_dir("rso-harness")) / "entity-index",
+        progress=progress,
+    )
+
+
+@asynccontextmanager
+async def open_models(
+    config: Config, inputs: Inputs, folder: Path, progress: Progress
+) -> AsyncIterator[Mapping[str, OpenAIChat]]:
+    """Name -> client of every model that some role uses; their servers are up, and end with the block."""
+    used = sorted({getattr(config.roles, role) for role in config.roles.__struct_fields__})
+    async with AsyncExitStack() as stack:
+        clients: dict[str, OpenAIChat] = {}
+        for name in used:
+            model = config.models[name]
+            base_url = await stack.enter_async_context(open_server(name, model, inputs.graph, folder, progress))
+            clients[name] = await stack.enter_async_context(client_of(name, model, base_url))
+        yield clients
+
+
+def client_of(name: str, model: Model, base_url: str) -> OpenAIChat:
+    """The client of one configured model; `InputError` where its key is not to be had."""
+    key: str | None = None
+    if model.api_key_env:
+        key = os.environ.get(model.api_key_env)
+        if not key:
+            raise InputError(f"models.{name}.api_key_env: the environment variable {model.api_key_env} is not set")
+    return OpenAIChat(
+        base_url,
+        model.model,
+        api_key=key,
+        timeout_s=model.timeout_s,
+        max_connections=model.max_connections,
+        # A server that the harness starts again is away for as long as its start takes.
+        retry=RetryPolicy(budget_s=max(model.retry_s, model.startup_s if restartable(model) else 0.0)),
+    )
+
+
+def restartable(model: Model) -> bool:
+    """Whether the harness starts this model's server, and again if it dies."""
+    return model.backend in ("vllm", "scripted") and not model.base_url and model.restarts > 0
+
+
+def secrets_of(config: Config) -> tuple[str, ...]:
+    """Every key that the config's models use, for redaction."""
+    names = {model.api_key_env for model in config.models.values() if model.api_key_env}
+    return tuple(value for name in sorted(names) if (value := os.environ.get(name)))
+
+
+class NetworkPlayers:
+    """RSO's cast: the network of experts with its planner pinned to a version, the seeker and the judges."""
+
+    def __init__(self, network: NetworkOfExperts, seeker: _LanedSeeker, evaluator: _LanedJudge, ledger: Ledger) -> None:
+        self.network = network
+        self.ledger = ledger
+        self._seeker = seeker
+        self._evaluator = evaluator
+
+    def cast(self, version: int, *, evaluating: bool) -> Cast:
+        return Cast(
+            recommender=self.network.at(version),
+            seeker=self._seeker,
+            judge=self.network,
+            evaluator=self._evaluator if evaluating else None,
+        )
+
+    def spent(self, episode: str) -> Spent:
+        return self.ledger.take(episode)
+
+
+@asynccontextmanager
+async def open_players(
+    config: Config,
+    inputs: Inputs,
+    clients: Mapping[str, OpenAIChat],
+    policy_at: Callable[[int], Policy],
+    embed_and_index: tuple[TextEncoder, EntityIndex],
+    progress: Progress,
+) -> AsyncIterator[NetworkPlayers]:
+    """All experts on their lanes, at work until the block ends."""
+    ledger = Ledger()
+
+    def model(role: str) -> ChatModel:
+        return ledger.metered(clients[getattr(config.roles, role)])
+
+    async def judge(role: str) -> RewardExpert:
+        mode: RewardMode = config.reward.mode
+        offered = await clients[getattr(config.roles, role)].capabilities()
+        if mode != "samples" and not offered.label_logprobs:
+            progress.say(f"{role}: the server gives no label log-probabilities, so the rewards are sampled")
+            mode = "samples"
+        return RewardExpert(
+            model(role),
+            role="evaluator" if role == "evaluator" else "reward",
+            mode=mode,
+            samples=config.reward.samples,
+            quorum=config.reward.quorum,
+            temperature=config.reward.temperature,
+        )
+
+    encoder, index = embed_and_index
+    without, decoding, strategies = config.network.without, config.decoding, inputs.strategies
+    network = NetworkOfExperts(
+        planner=None if "planner" in without else Planner(policy_at, strategies),
+        reasoner=None
+        if "preference_reasoner" in without
+        else PreferenceReasoner(
+            model("preference_reasoner"),
+            temperature=decoding.preference_reasoner.temperature,
+            max_tokens=decoding.preference_reasoner.max_tokens,
+        ),
+        retriever=None if "fact_retriever" in without else FactRetriever(inputs.graph, index, encoder.embed),
+        actor=Actor(
+            model("actor"),
+            strategies,
+            temperature=decoding.actor.temperature,
+            max_tokens=decoding.actor.max_tokens,
+        ),
+        reward=await judge("reward"),
+        max_batch=MAX_BATCH,
+        max_in_flight=config.scheduler.max_live_conversations,
+        capacity=INBOX,
+    )
+    talker = LLMSeeker(model("seeker"), temperature=decoding.seeker.temperature, max_tokens=decoding.seeker.max_tokens)
+    examiner = await judge("evaluator")
+    limits = {
+        "max_batch": MAX_BATCH,
+        "capacity": INBOX,
+        "max_in_flight": config.scheduler.max_live_conversations,
+    }
+    seeker = _LanedSeeker(call_lane("seeker", lambda query: talker.reply(*query), **limits))
+    evaluator = _LanedJudge(call_lane("evaluator", examiner.score, **limits))
+    async with network.open(), trio.open_nursery() as nursery:
+        await nursery.start(seeker.lane.serve)
+        await nursery.start(evaluator.lane.serve)
+        yield NetworkPlayers(network, seeker, evaluator, ledger)
+        nursery.cancel_scope.cancel()
+
+
+class _LanedSeeker:
+    """A `Seeker` behind an inbox."""
+
+    def __init__(self, lane: Lane[tuple[Scenario, State], SeekerReply]) -> None:
+        self.lane = lane
+
+    async def reply(self, scenario: Scenario, state: State) -> SeekerReply:
+        return await self.lane.ask((scenario, state))
+
+
+class _LanedJudge:
+    """A `Judge` behind an inbox."""
+
+    def __init__(self, lane: Lane[State, Score]) -> None:
+        self.lane = lane
+
+    async def score(self, state: State) -> Score:
+        return await self.lane.ask(state)
