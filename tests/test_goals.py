@@ -83,7 +83,7 @@ def test_every_film_gives_one_goal_before_any_gives_two() -> None:
 def test_other_films_only_where_allowed_and_needed() -> None:
     one = spoken(3)
     with pytest.raises(InputError, match="can be drawn from the 1 films"):
-        draw_goals(GRAPH, one, count=30, seed=0)
+        draw_goals(GRAPH, one, count=10, seed=0)
     goals, report = draw_goals(GRAPH, one, count=10, seed=0, beyond=True)
     assert report.beyond == sum(goal.target != "f3" for goal in goals) > 0
     assert draw_goals(GRAPH, one, count=1, seed=0, beyond=True).report.beyond == 0
@@ -118,6 +118,8 @@ def test_scenarios_are_balanced_and_stable(count: int, seed: int) -> None:
     goals = draw_goals(GRAPH, spoken(3, 5, 6, 7), count=12, seed=0).goals
     scenarios = draw_scenarios(goals, PERSONAS, seed=seed, prefix="train", count=count)
     assert [scenario.id for scenario in scenarios[:2]] == ["train-000000", "train-000001"][:count]
+    if count >= 24:
+        assert [s.goal for s in scenarios[:12]] != [s.goal for s in scenarios[12:24]], "each round is shuffled anew"
     assert scenarios == draw_scenarios(goals, PERSONAS, seed=seed, prefix="train", count=count + 7)[:count]
     for used, all_of_them in (
         (Counter(scenario.persona.id for scenario in scenarios), PERSONAS),

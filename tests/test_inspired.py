@@ -89,6 +89,12 @@ def test_byte_order_mark_crlf_and_first_label_are_accepted(tmp_path: Path) -> No
     assert loaded.dialogues() == dataset(tmp_path, *GOOD).dialogues()
 
 
+def test_the_second_label_may_be_absent(tmp_path: Path) -> None:
+    shorter = [line.rsplit("\t", 2)[0] for line in (HEADER, *GOOD)]
+    (dialogue,) = dataset(tmp_path, *shorter[1:], header=shorter[0]).dialogues()
+    assert dialogue.labelled_turns[0].labels == {"similarity": 1, "credibility": 2}
+
+
 def test_labels_follow_the_label_set(tmp_path: Path) -> None:
     asked = (row(1, "S", "Hi"), row(2, "R", "A drama, right?", "preference_confirmation"))
     assert dataset(tmp_path, *asked).dialogues()[0].labelled_turns[0].first_label == "transparency"
@@ -150,7 +156,10 @@ def test_files_that_are_missing_or_empty(tmp_path: Path) -> None:
 
 
 pieces = st.sampled_from([*GOOD, *BAD.values(), "\t", "", "\x00", "\ufeff", "\u2028", "d1\t1\tSEEKER\tx\t{}\t\t\t"])
-almost = st.lists(pieces).map(lambda some: "\n".join((HEADER, *some)).encode("utf-8", "surrogateescape"))
+headers = st.sampled_from([HEADER, HEADER.replace("second", "third"), HEADER.replace("fine_label", "text")])
+almost = st.builds(
+    lambda header, some: "\n".join((header, *some)).encode("utf-8", "surrogateescape"), headers, st.lists(pieces)
+)
 
 
 @given(content=st.binary() | almost, skip_bad=st.integers(0, 5))

@@ -104,8 +104,9 @@ class InspiredDataset:
             raise RowError("text", "no text")
         labels: tuple[str, ...] = ()
         if speaker == "recommender":
-            named = [(label, cells[label])] + [(_SECOND, cells[_SECOND])] * bool(cells.get(_SECOND))
-            labels = tuple(self._label(column, written) for column, written in named)
+            labels = (self._label(label, cells[label]),)
+            if second := cells.get(_SECOND):
+                labels += (self._label(_SECOND, second),)
         utterance = cells["utt_id"]
         if not re.fullmatch("[0-9]{1,9}", utterance):
             raise RowError("utt_id", f"{_shown(utterance)} is not a number")
