@@ -94,9 +94,10 @@ def test_the_cache_gives_the_same_answers_without_embedding(tmp_path):
 
 def test_another_model_or_graph_is_another_entry(tmp_path):
     embed = Counting()
-    build_index(GRAPH, embed, model_sha256="m", cache_dir=tmp_path)
-    build_index(GRAPH, embed, model_sha256="n", cache_dir=tmp_path)
-    build_index(KnowledgeGraph.from_items(FILMS[:2]), embed, model_sha256="m", cache_dir=tmp_path)
+    for _ in range(2):
+        build_index(GRAPH, embed, model_sha256="m", cache_dir=tmp_path)
+        build_index(GRAPH, embed, model_sha256="n", cache_dir=tmp_path)
+        build_index(KnowledgeGraph.from_items(FILMS[:2]), embed, model_sha256="m", cache_dir=tmp_path)
     assert embed.calls == 4 + 4 + 2
 
 

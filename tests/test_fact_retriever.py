@@ -92,8 +92,12 @@ def test_the_item_on_the_table_keeps_its_place():
 
 
 def test_films_like_a_named_one_are_found():
-    ranking = retrieve("Wants: something like The Thomas Crown Affair (1999)").ranking
-    assert {"crime", "romance"} <= values(ranking[1])
+    def shared(item_id: str) -> int:
+        return len(values(item_id) & values("f7"))
+
+    ranking = [item_id for item_id in retrieve("Wants: something like Number 7 (1967)").ranking if item_id != "f7"]
+    assert shared(ranking[0]) == max(shared(item.id) for item in GRAPH.items if item.id != "f7") == 4
+    assert min(shared(item_id) for item_id in ranking[:5]) >= 3
 
 
 def test_without_preferences_the_seekers_last_messages_serve():

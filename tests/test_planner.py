@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +67,8 @@ def test_luck_depends_on_the_seed_and_turn_only():
     alone = decide(Fixed(*UNIFORM), first) + decide(Fixed(*UNIFORM), second)
     together = decide(Fixed(*UNIFORM), second, state_of("x", seed=9), first)
     assert (together[2], together[0]) == alone
+    turns = [msgspec.structs.replace(first, turns=second.turns * n) for n in range(10)]
+    assert len({decision.index for decision in decide(Fixed(*UNIFORM), *turns)}) > 3
     retold = decide(Fixed(*UNIFORM), state_of("something else", seed=3, episode="other"))
     assert retold[0].index == alone[0].index
 
