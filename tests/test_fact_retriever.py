@@ -97,7 +97,6 @@ def test_films_like_a_named_one_are_found():
 
     ranking = [item_id for item_id in retrieve("Wants: something like Number 7 (1967)").ranking if item_id != "f7"]
     assert shared(ranking[0]) == max(shared(item.id) for item in GRAPH.items if item.id != "f7") == 4
-    assert min(shared(item_id) for item_id in ranking[:5]) >= 3
 
 
 def test_without_preferences_the_seekers_last_messages_serve():
