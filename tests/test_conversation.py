@@ -19,7 +19,7 @@ from harness.core.messages import (
     State,
     Usage,
 )
-from tests.support.episodes import started
+from support.episodes import started
 
 
 class Script:

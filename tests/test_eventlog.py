@@ -16,7 +16,7 @@ from harness.core.codec import decode_event, encode_event
 from harness.core.errors import DataError, InputError, RunStopped
 from harness.core.eventlog import open_log, read_episodes, read_events, repair, run_digest
 from harness.core.messages import EpisodeEnded, Event, Opening
-from tests.support.episodes import events_of, started
+from support.episodes import events_of, started
 
 any_text = st.text(st.characters(exclude_categories=())) | st.sampled_from(
     ["\ue000", "\ud800", "\ue000d800", "a\x00\x1b[31m\u2028\u202e\n"]

@@ -44,6 +44,13 @@ class Progress:
         self.done, self.total = done, total
         self._changed = True
 
+    def waiting(self, what: str, seconds: float) -> None:
+        """Something outside takes its time (a server that starts)."""
+        if what != self.phase:
+            self.begin(what, 0)
+        self._since = time.monotonic() - seconds
+        self._changed = True
+
     def turn(self) -> None:
         """One more turn was recorded."""
         self._turns += 1

@@ -154,14 +154,12 @@ class Planner(Struct, frozen=True, kw_only=True):
 
 
 class Warmup(Struct, frozen=True, kw_only=True):
-    """Supervised fine-tuning on human labels (Eq. 6)."""
+    """Supervised fine-tuning on human labels (Eq. 6); the best epoch on held-out dialogues is kept."""
 
     epochs: Annotated[int, Meta(ge=0, le=10_000)] = 30
-    learning_rate: Positive = 1e-2
-    batch_size: Count = 16
-    weight_decay: NonNegative = 0.01
-    validation_share: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.2
-    patience: Count = 3
+    learning_rate: Positive = 5e-3
+    encoder_learning_rate: Positive = 1e-4
+    """Of trainable encoder layers; the paper has one rate for all (preset ``paper``)."""
 
 
 class RL(Struct, frozen=True, kw_only=True):
@@ -171,13 +169,14 @@ class RL(Struct, frozen=True, kw_only=True):
     dialogues_per_epoch: Count = 32
     batch_episodes: Count = 16
     learning_rate: Positive = 3e-3
+    encoder_learning_rate: Positive = 1e-4
+    """Of trainable encoder layers."""
     gamma: Share = 0.99
     horizon: Literal["absorbing", "terminal", "literal"] = "absorbing"
     entropy_coefficient: NonNegative = 0.03
     advantage: Literal["turn", "batch", "episode", "none"] = "turn"
     policy_lag: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """L, in updates: episode e acts with version max(0, e // batch_episodes - L)."""
-    gradient_clip: Positive = 1.0
 
 
 class Reward(Struct, frozen=True, kw_only=True):
@@ -255,12 +254,13 @@ PRESETS: Mapping[str, dict[str, Any]] = {
     # The settings that the paper states (decisions 4, 5, 7, 21, 22); the others keep the defaults above.
     "paper": {
         "planner": {"encoder": "roberta-base", "trainable_layers": 12},
-        "warmup": {"learning_rate": 6e-6, "epochs": 5, "batch_size": 16},
+        "warmup": {"learning_rate": 6e-6, "encoder_learning_rate": 6e-6, "epochs": 5},
         "rl": {
             "epochs": 10,
             "dialogues_per_epoch": 100,
             "batch_episodes": 16,
             "learning_rate": 1e-4,
+            "encoder_learning_rate": 1e-4,
             "gamma": 0.99,
             "horizon": "literal",
             "advantage": "none",

@@ -1,0 +1,149 @@
+"""`doctor`: whether this machine, an experiment's inputs and its servers are fit for a run; nothing is changed.
+
+Each check is a line: ok, note (works, but know this) or FAILED. One failed check is exit code 1; a config that cannot be
+read is exit code 2 like everywhere.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import trio
+from rich.console import Console
+from rich.text import Text
+
+from harness.app.manifest import PACKAGES
+from harness.core.config import Config, Model, load_config
+from harness.core.errors import CheckFailed, HarnessError
+from harness.core.messages import Struct
+
+FREE_BYTES = 2 * 1024**3
+"""Disk below which a run is at risk: logs and checkpoints of a long run with a trained encoder."""
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One checked thing."""
+
+    state: Literal["ok", "note", "FAILED"]
+    text: str
+
+
+def doctor(file: Path | None, overrides: list[str], console: Console) -> None:
+    """Print all findings; `CheckFailed` if one failed."""
+    config = load_config(file, overrides) if file else None
+    failed = 0
+    for finding in findings(config):
+        style = {"ok": "green", "note": "yellow", "FAILED": "bold red"}[finding.state]
+        console.print(Text.assemble((f"{finding.state:>6} ", style), finding.text), soft_wrap=True)
+        failed += finding.state == "FAILED"
+    if failed:
+        raise CheckFailed(f"{failed} checks failed")
+
+
+def findings(config: Config | None) -> Iterator[Finding]:
+    """All checks, as they are made."""
+    yield _python()
+    yield from _attempt("packages", _packages)
+    yield from _attempt("torch", _torch)
+    yield from _attempt("hnswlib", _hnswlib)
+    yield from _attempt("encoder", lambda: _encoder(config.planner.encoder if config else "minilm"))
+    folder = Path(config.run.directory) if config else Path.cwd()
+    yield _disk(folder)
+    if config:
+        yield from _attempt("inputs", lambda: _inputs(config))
+        for name in sorted({getattr(config.roles, role) for role in config.roles.__struct_fields__}):
+            yield from _attempt(f"models.{name}", lambda name=name: _server(name, config.models[name]))  # type: ignore[misc]
+
+
+def _attempt(what: str, check: Callable[[], str]) -> Iterator[Finding]:
+    try:
+        yield Finding(state="ok", text=check())
+    except HarnessError as error:
+        yield Finding(state="FAILED", text=f"{what}: {error}")
+    except Exception as error:  # a broken installation can fail in any way, and saying how is this command's purpose
+        yield Finding(state="FAILED", text=f"{what}: {type(error).__name__}: {error}")
+
+
+def _python() -> Finding:
+    fits = (3, 11) <= sys.version_info[:2] < (3, 13)
+    text = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Finding(state="ok" if fits else "FAILED", text=text if fits else f"{text}; 3.11 or 3.12 is needed")
+
+
+def _packages() -> str:
+    return ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+
+
+def _torch() -> str:
+    import torch
+
+    from harness.domain.text_encoder import use_one_thread
+
+    use_one_thread()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return f"torch {torch.__version__}, {torch.get_num_threads()} thread for acting, GPU: {gpu}"
+
+
+def _hnswlib() -> str:
+    import hnswlib
+    import numpy as np
+
+    index = hnswlib.Index(space="cosine", dim=8)
+    index.init_index(max_elements=8, random_seed=0)
+    index.add_items(np.eye(8, dtype=np.float32), num_threads=1)
+    labels, _ = index.knn_query(np.eye(8, dtype=np.float32)[3:4], k=1)
+    if labels[0][0] != 3:
+        raise CheckFailed("hnswlib finds the wrong neighbour")
+    return "hnswlib builds and searches"
+
+
+def _encoder(name: str) -> str:
+    from harness.domain.text_encoder import load_encoder
+
+    encoder = load_encoder(name)
+    return f"encoder {name}: {encoder.width} dimensions, SHA-256 of the weights {encoder.sha256}"
+
+
+def _disk(folder: Path) -> Finding:
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    return Finding(
+        state="ok" if free >= FREE_BYTES else "FAILED", text=f"{free / 1024**3:.1f} GiB free for runs in {folder}"
+    )
+
+
+def _inputs(config: Config) -> str:
+    from harness.app.inputs import read_inputs
+
+    inputs = read_inputs(config)
+    turns = sum(len(dialogue.labelled_turns) for dialogue in inputs.dialogues)
+    return (
+        f"{len(inputs.graph.items)} films, {len(inputs.dialogues)} dialogues with {turns} labelled turns, "
+        f"{len(inputs.held_out)} held-out and {len(inputs.training)} training scenarios"
+    )
+
+
+def _server(name: str, model: Model) -> str:
+    from harness.app.wiring import client_of
+
+    if not model.base_url:
+        return f"models.{name}: {model.backend} {model.model}, started by the run itself"
+
+    async def ask() -> str:
+        async with client_of(name, model, model.base_url) as client:
+            with trio.fail_after(min(model.timeout_s, 30)):
+                offered = await client.capabilities()
+        reads = "one decode step (label log-probabilities)" if offered.label_logprobs else "samples"
+        constrained = "constrained to the choices" if offered.choices else "by prompt alone"
+        return f"models.{name}: {model.model} at {client.shown_url} answers; rewards by {reads}, {constrained}"
+
+    try:
+        return trio.run(ask)
+    except trio.TooSlowError:
+        raise CheckFailed(f"{model.base_url} does not answer") from None

