@@ -17,6 +17,7 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from support.http_server import Answer, Asked, Fault, http_server
 
 from harness.core.errors import CallError, InputError, RunStopped
 from harness.core.limit import InFlightLimit
@@ -24,7 +25,6 @@ from harness.core.llm import Capabilities, OpenAIChat
 from harness.core.messages import ChatRequest, Message, Usage
 from harness.core.retry import RetryPolicy
 from harness.core.wire import decode_chat, encode_chat
-from tests.support.http_server import Answer, Asked, Fault, http_server
 
 KEY = "sk-very-secret-0123456789"
 Answering = Callable[[httpx2.Request], Awaitable[httpx2.Response]]

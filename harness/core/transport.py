@@ -12,6 +12,7 @@ own transport for https), time limits (callers hold a cancel scope) and retries 
 from __future__ import annotations
 
 import select
+import socket
 from collections import deque
 
 import h11
@@ -19,6 +20,7 @@ import httpx2
 import trio
 
 _READ_BYTES = 65536
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 _MOST_BYTES = 64 * 2**20
 """A body beyond this is no model's reply; reading on would only fill the memory."""
 _IDLE_S = 60.0
@@ -48,6 +50,11 @@ class _Connection:
         # One write a request: head and body in one segment where they fit.
         parts = [parser.send(head), parser.send(h11.Data(data=body)) if body else b"", parser.send(h11.EndOfMessage())]
         await self._stream.send_all(b"".join(part for part in parts if part))
+        if _QUICKACK is not None:
+            # asyncio leaves Nagle's algorithm on for listeners that it is handed (vLLM hands uvicorn one), and uvicorn
+            # writes head and body apart: the body then waits for our delayed acknowledgement, 40 ms a call (measured:
+            # median 48 ms, with this 0.5 ms). The kernel forgets the option, so it is set for each answer.
+            self._stream.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         response: h11.Response | None = None
         chunks: list[bytes] = []
         size = 0

@@ -7,6 +7,7 @@ what to send: an `Answer`, or ``"reset"`` / ``"half"`` / ``"hang"``.
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,12 +29,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """One response; ``chunked`` leaves the length out, ``close`` ends the connection after it."""
+    """One response; ``chunked`` leaves the length out, ``close`` ends the connection after it, ``apart`` sends head and
+    body in two writes under Nagle's algorithm."""
 
     body: bytes
     status: int = 200
     chunked: bool = False
     close: bool = False
+    apart: bool = False
 
 
 Fault = Literal["reset", "half", "hang"]
@@ -107,6 +110,10 @@ async def _serve_connection(
         if said.close:
             headers.append(("connection", "close"))
         out = parser.send(h11.Response(status_code=said.status, headers=headers))
+        if said.apart:
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+            await stream.send_all(out or b"")
+            out = b""
         for start in range(0, len(said.body), 7 if said.chunked else max(1, len(said.body))):
             size = 7 if said.chunked else len(said.body)
             out = (out or b"") + (parser.send(h11.Data(data=said.body[start : start + size])) or b"")
