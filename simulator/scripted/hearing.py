@@ -22,6 +22,7 @@ _NEGATED = re.compile(
     r"|\bturned down\b|\btoo much\b",
     re.IGNORECASE,
 )
+_INDIFFERENT = re.compile(r"\bmatter|\bnever asked\b|\beither way\b|n['’]t (?:mind|care)\b|no need\b", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"\bnot for me\b|\b(?:rather )?pass on\b|\bturned down\b|not what I (?:have|had) in mind|already seen|know already"
     r"|\bno,? thanks\b|not interested|n['’]t (?:like|want|fit|appeal)|\bsomething else\b"
@@ -33,6 +34,8 @@ _YES = re.compile(
     r"\bI(?:'ll| will| am going to) (?:watch|try|check|go with|give)|\bsold\b|going with|\bit is\b.*\bthank",
     re.IGNORECASE,
 )
+_ACCEPTED = 0.93
+"""Satisfaction that "I will watch it" shows, whatever the mood phrase beside it."""
 _GRADES = {phrase.lower(): grade for grade, options in enumerate(phrases.MOODS) for phrase in options}
 _MOOD = re.compile("|".join(re.escape(phrase) for phrase in sorted(_GRADES, key=len, reverse=True)), re.IGNORECASE)
 _GOOD = re.compile(
@@ -61,12 +64,14 @@ class Said(Struct, frozen=True, kw_only=True):
 
     wants: tuple[Attribute, ...]
     avoids: tuple[Attribute, ...]
+    indifferent: tuple[Attribute, ...]
+    """What it says does not matter."""
     liked: tuple[str, ...]
     """Ids of films that it tells of."""
     refused: bool
     accepts: bool
     satisfaction: float
-    """What its mood phrase shows, in [0, 1]."""
+    """What its mood phrase, or its saying yes, shows, in [0, 1]."""
 
 
 class Ear:
@@ -109,18 +114,22 @@ class Ear:
         bare = self._without(text, items)
         wants: dict[Attribute, None] = {}
         avoids: dict[Attribute, None] = {}
+        indifferent: dict[Attribute, None] = {}
         for clause in _CLAUSES.split(bare):
-            into = avoids if _NEGATED.search(clause) else wants
+            into = indifferent if _INDIFFERENT.search(clause) else avoids if _NEGATED.search(clause) else wants
             into.update(dict.fromkeys(self.graph.attributes_in(clause)))
         refused = _REFUSAL.search(bare) is not None
+        accepts = not refused and _YES.search(bare) is not None
         mood = _MOOD.search(text)
+        shown = phrases.SHOWN[_GRADES[mood[0].lower()]] if mood else _sentiment(text)
         return Said(
             wants=tuple(a for a in wants if a not in avoids),
             avoids=tuple(avoids),
+            indifferent=tuple(indifferent),
             liked=() if refused else items,
             refused=refused,
-            accepts=not refused and _YES.search(bare) is not None,
-            satisfaction=_GRADES[mood[0].lower()] / (len(phrases.MOODS) - 1) if mood else _sentiment(text),
+            accepts=accepts,
+            satisfaction=max(shown, _ACCEPTED) if accepts else shown,
         )
 
     def _without(self, text: str, items: Iterable[str]) -> str:

@@ -20,9 +20,9 @@ from simulator.scripted.hearing import Ear
 LABELS = ("1", "2", "3", "4", "5")
 _SPREAD = 0.7
 """Standard deviation of one score, in points; real judges at temperature 1 vary by about as much."""
-_LAST = {"reward": 0.85, "evaluator": 0.75}
+_LAST = {"reward": 0.9, "evaluator": 0.85}
 """Weight of the last reply against the one before."""
-_SHIFT = {"reward": 0.0, "evaluator": -0.02}
+_SHIFT = {"reward": 0.0, "evaluator": -0.01}
 
 
 def reading(role: str, dialogue: str, ear: Ear) -> float:

@@ -18,7 +18,9 @@ MOODS: tuple[tuple[str, ...], ...] = (
     ("That sounds just right to me.", "Wonderful, I am nearly sold.", "Now you really have me interested."),
     ("Perfect, this is exactly it.", "Brilliant, I am completely sold.", "Fantastic, you read my mind."),
 )
-"""Grade 0 (gives up) to 8 (delighted); grade / 8 is the satisfaction that a phrase shows."""
+"""Grade 0 (gives up) to 8 (delighted)."""
+SHOWN: tuple[float, ...] = (0.0, 0.12, 0.24, 0.35, 0.46, 0.57, 0.68, 0.88, 0.96)
+"""The satisfaction that a phrase of each grade shows; the wide step from 6 to 7 parts interest from conviction."""
 
 OPENINGS: tuple[str, ...] = (
     "Hi, I am looking for a film for tonight.",
@@ -92,6 +94,7 @@ LEAVES: tuple[str, ...] = (
 PUSHY: tuple[str, ...] = ("Do not rush me.", "You are pushing me.", "Slow down, I have not decided.")
 REPEATED: tuple[str, ...] = ("You said that before.", "We have been there already.", "That again?")
 WRONG_WISH: tuple[str, ...] = ("You got part of that wrong.", "That is mixed up.")
+NO_WISH: tuple[str, ...] = ("{wish} does not matter to me.", "I never asked for {wish}, that does not matter.")
 CONFIRMED: tuple[str, ...] = ("Yes, you understood me.", "Exactly, that is what I asked for.", "Right, that is it.")
 PARTLY: tuple[str, ...] = ("Yes, as far as it goes.", "Right so far.")
 

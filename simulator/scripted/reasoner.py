@@ -28,6 +28,7 @@ def infer(history: Iterable[Utterance], ear: Ear) -> str:
     """The reasoner's reply to a dialogue; a pure function of it."""
     said: dict[Attribute, None] = {}
     avoided: dict[Attribute, None] = {}
+    indifferent: set[Attribute] = set()
     told: list[str] = []
     offered: list[str] = []
     gone: dict[str, None] = {}
@@ -38,10 +39,12 @@ def infer(history: Iterable[Utterance], ear: Ear) -> str:
         words = ear.seeker(utterance.text)
         said.update(dict.fromkeys(words.wants))
         avoided.update(dict.fromkeys(words.avoids))
+        indifferent.update(words.indifferent)
         told += [item for item in words.liked if item not in offered and item not in told]
         if words.refused and offered:
             gone[offered[-1]] = None
-    wants = [*said, *(a for a in _from_films(told, len(said), ear) if a not in said)]
+    ruled_out = indifferent.union(avoided)
+    wants = [*said, *(a for a in _from_films(told, len(said), ear) if a not in said and a not in ruled_out)]
     avoids = [a for a in avoided if a not in said]
     seen = dict.fromkeys([*told, *gone])
     lines = [f"Wants: {'; '.join(a.value for a in wants)}" if wants else NOTHING]

@@ -74,13 +74,13 @@ def reveals(mind: Mind, traits: Traits, wishes: Wishes, dice: Dice, ear: Ear) ->
         case "opinion_inquiry" if traits.articulacy == "attributes":
             return _wish(unsaid[: 1 if worn else 2], phrases.WISH_LEADS, dice)
         case "opinion_inquiry":
-            if dice.chance(0.3, "slip"):
+            if dice.chance(0.25, "slip"):
                 return _wish(unsaid[:1], phrases.WISH_LEADS, dice)
             return [dice.pick(phrases.PUZZLED, "puzzled")]
         case "experience_inquiry" if traits.articulacy == "films":
             return _tell(unsaid, mind, wishes, dice, ear)
         case "experience_inquiry":
-            if dice.chance(0.3, "slip"):
+            if dice.chance(0.25, "slip"):
                 return _wish(unsaid[:1], phrases.WISH_LEADS, dice)
             return [dice.pick(phrases.PUZZLED, "puzzled")]
         case "all_said":
@@ -89,7 +89,7 @@ def reveals(mind: Mind, traits: Traits, wishes: Wishes, dice: Dice, ear: Ear) ->
         case "misread":
             return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(0.8, "correct") else []
         case "partly":
-            return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(0.55, "add") else []
+            return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(0.7, "add") else []
         case "refused":
             return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(0.5, "object") else []
         case _ if mind.missing and mind.table:
@@ -124,9 +124,10 @@ def _tell(unsaid: list[Attribute], mind: Mind, wishes: Wishes, dice: Dice, ear: 
         ]
         if options:
             item = dice.pick(options, "film")
+            two = len(shared) > 1 and dice.chance(0.45, "both")
             said = [dice.pick(phrases.FILM_TOLD, "told").format(item=ear.graph.item(item).name)]
-            if dice.chance(0.7, "why"):
-                wish = _phrase(shared[0], dice)
+            if dice.chance(0.9, "why"):
+                wish = " and ".join(_phrase(attribute, dice) for attribute in shared[: 1 + two])
                 said.append(dice.pick(phrases.FILM_WHY, "reason").format(wish=wish))
             return said
     return _wish(unsaid[:1], phrases.WISH_LEADS, dice)
@@ -160,7 +161,11 @@ _REACTIONS: dict[str, tuple[str, ...]] = {
 def _react(mind: Mind, dice: Dice, ear: Ear) -> list[str]:
     name = ear.graph.item(mind.named).name if mind.named else "that one"
     said = []
-    if mind.event in _REACTIONS:
+    if mind.misread:
+        word = dice.pick(sorted(mind.misread, key=lambda a: (a.kind, a.value)), "misread")
+        wish = f"the {word.value}" if word.kind == "decade" else word.value
+        said.append(dice.pick(phrases.NO_WISH, "no wish").format(wish=wish))
+    elif mind.event in _REACTIONS:
         said.append(dice.pick(_REACTIONS[mind.event], "reaction").format(item=name))
     elif mind.table and mind.uses and mind.event in ("moved", "cold", "closed", "resented"):
         first = mind.missing or mind.intention < 0.5
@@ -185,7 +190,7 @@ def _cue(mind: Mind, traits: Traits, wishes: Wishes, dice: Dice) -> list[str]:
         about_films = mind.table or len(mind.known) >= 2
         if dice.chance(0.2, "other cue"):
             about_films = not about_films
-        slip, rate = (traits.taste if about_films else traits.articulacy), CUE_RATE
+        slip, rate = (traits.taste if about_films or told_all else traits.articulacy), CUE_RATE
     return [dice.pick(phrases.CUES[slip], "cue")] if dice.chance(rate, "cue shown") else []
 
 

@@ -5,7 +5,7 @@ not, boredom, refusals, how often each act was used. `fold` starts from the pers
 messages of the prompt; nothing else is remembered anywhere. Luck enters only as a jitter hashed from the message and
 its place, so that the fold stays a function of the text.
 
-Effects, all divided by 1 + 0.9 (used in the turn before) + 0.35 (earlier uses): repetition bores.
+Effects, all divided by 1 + 1.4 (used in the turn before) + 0.35 (earlier uses): repetition bores.
 
 =====================  ======================================================================  =======================
 act                    effect                                                                  idea from
@@ -43,13 +43,15 @@ from simulator.scripted.acts import NAMING
 from simulator.scripted.hearing import Ear, Heard
 from simulator.scripted.traits import Traits
 
-BUDGET = {"small": 6.0, "middle": 8.5, "large": 11.5}
+BUDGET = {"small": 6.5, "middle": 9.0, "large": 12.0}
 """Patience in units of boredom."""
-TURN_COST = 0.55
+TURN_COST = 0.5
 LUKEWARM = 0.6
 """A film has to cover this share of the wishes to be considered at all."""
 ITEM_CAP = 0.45
 """Intention that a film missing a wish can reach at most."""
+SOURED = 0.35
+"""What an appeal is still worth after each appeal of the wrong kind for the same film."""
 KNOWS_FILM = 0.7
 """Share of the graph's films that a seeker knows well enough to notice an invented fact."""
 
@@ -63,12 +65,14 @@ class Mind(Struct, frozen=True, kw_only=True):
     boredom: float = 0.0
     confirmed: bool = False
     known: frozenset[Attribute] = frozenset()
-    """Wishes of the goal that were said, or shown by a film told of."""
+    """Wishes of the goal that were said in words."""
     told: tuple[str, ...] = ()
     """Films that the seeker told of."""
     table: str = ""
     """The film being considered; empty if none."""
     fit: float = 0.0
+    soured: int = 0
+    """How often the film on the table was praised in the wrong manner: a first impression is hard to mend."""
     refused: frozenset[str] = frozenset()
     uses: tuple[str, ...] = ()
     """Acts met so far, in order."""
@@ -76,6 +80,8 @@ class Mind(Struct, frozen=True, kw_only=True):
     """What the last message did, which decides what is answered (`user`)."""
     mood: float = 0.0
     """A passing like or dislike of the last message itself."""
+    misread: frozenset[Attribute] = frozenset()
+    """What the last message took for a wish and is none."""
     missing: frozenset[Attribute] = frozenset()
     """Wishes that the last message does not meet: not covered by its film, or not in its summary."""
     named: str = ""
@@ -110,7 +116,7 @@ def satisfaction(mind: Mind, traits: Traits, wishes: Wishes) -> float:
     share = len(mind.known) / max(len(wishes.attributes), 1)
     tired = max(0.0, mind.boredom / budget(traits) - 0.5)
     level = (
-        0.12
+        0.14
         + 0.46 * mind.intention
         + 0.20 * mind.trust
         + 0.12 * mind.rapport
@@ -124,7 +130,7 @@ def satisfaction(mind: Mind, traits: Traits, wishes: Wishes) -> float:
 
 def wants_to_accept(mind: Mind) -> float:
     """Probability that the seeker takes the film on the table now."""
-    if not mind.table or mind.trust < 0.45:
+    if not mind.table or mind.trust < 0.42:
         return 0.0
     if mind.event == "closed":
         return 0.9
@@ -134,21 +140,21 @@ def wants_to_accept(mind: Mind) -> float:
 def _after_own_words(ear: Ear, wishes: Wishes, mind: Mind, text: str) -> Mind:
     said = ear.seeker(text)
     told = tuple(item for item in said.liked if item != mind.named and item not in mind.told)
-    shown = {a for item in told for a in ear.graph.attributes(item)}
-    known = {a for a in wishes.attributes if a in said.wants or a in shown}
+    known = {a for a in wishes.attributes if a in said.wants}
     return _replace(mind, known=mind.known | known, told=mind.told + told)
 
 
 def _step(ear: Ear, traits: Traits, person: str, wishes: Wishes, mind: Mind, heard: Heard, jitter: float) -> Mind:
-    worn = 1.0 + 0.9 * (mind.uses[-1:] == (heard.act,)) + 0.35 * mind.uses.count(heard.act)
+    worn = 1.0 + 1.4 * (mind.uses[-1:] == (heard.act,)) + 0.35 * mind.uses.count(heard.act)
     strength = jitter / worn
-    repeated = worn >= 1.9
+    repeated = worn >= 2.0
     mind = _replace(
         mind,
         boredom=mind.boredom + TURN_COST + (0.5 if repeated else 0.0),
         uses=(*mind.uses, heard.act),
         mood=-0.05 if repeated else 0.0,
         missing=frozenset(),
+        misread=frozenset(),
         event=heard.act,
     )
     if heard.items and (heard.act in NAMING or heard.act not in _ASKING):
@@ -172,7 +178,7 @@ def _notices(person: str, item: str) -> bool:
 def _offered(ear: Ear, wishes: Wishes, mind: Mind, item: str) -> Mind:
     if item == mind.table:
         return mind
-    bad = {"intention": 0.0, "table": "", "fit": 0.0, "named": item}
+    bad = {"intention": 0.0, "table": "", "fit": 0.0, "soured": 0, "named": item}
     if item in mind.refused:
         return _replace(
             mind, **bad, event="again", trust=_unit(mind.trust - 0.12), boredom=mind.boredom + 0.9, mood=-0.15
@@ -190,18 +196,18 @@ def _offered(ear: Ear, wishes: Wishes, mind: Mind, item: str) -> Mind:
             event="refused",
             refused=refused,
             missing=missing,
-            trust=_unit(mind.trust - 0.10),
+            trust=_unit(mind.trust - 0.11),
             boredom=mind.boredom + 0.8,
             mood=-0.08,
         )
     start = 0.18 if not missing else 0.06
-    return _replace(mind, table=item, named=item, fit=fit, missing=missing, intention=start)
+    return _replace(mind, table=item, named=item, fit=fit, soured=0, missing=missing, intention=start)
 
 
 def _raise(mind: Mind, gain: float) -> float:
     """Intention after an appeal: more at high trust, more once the wishes were confirmed, capped by the fit."""
     reach = 1.0 if mind.fit >= 1.0 else ITEM_CAP
-    gain *= (0.45 + 0.75 * mind.trust) * (1.15 if mind.confirmed else 0.75)
+    gain *= (0.45 + 0.75 * mind.trust) * (1.15 if mind.confirmed else 0.75) * SOURED**mind.soured
     return min(reach, mind.intention + gain)
 
 
@@ -212,14 +218,15 @@ def _ask(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: flo
         return _replace(mind, event="all_said", boredom=mind.boredom + 0.6, mood=mind.mood - 0.05)
     if suits:
         return _replace(mind, rapport=_unit(mind.rapport + 0.03 * strength), mood=mind.mood + 0.03)
-    return _replace(mind, boredom=mind.boredom + 0.3, mood=mind.mood - 0.03)
+    return _replace(mind, boredom=mind.boredom + 0.6, trust=_unit(mind.trust - 0.02), mood=mind.mood - 0.05)
 
 
 def _ground(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: float) -> Mind:
     transparent = heard.act == "transparency"
     wrong = [a for a in heard.wishes if a not in wishes.attributes]
     right = [a for a in heard.wishes if a in wishes.attributes]
-    mind = _replace(mind, missing=frozenset(a for a in wishes.attributes if a not in heard.wishes))
+    missing = frozenset(a for a in wishes.attributes if a not in heard.wishes)
+    mind = _replace(mind, missing=missing, misread=frozenset(wrong))
     if not right or len(right) < len(wrong):
         return _replace(mind, event="misread", trust=_unit(mind.trust - 0.03), mood=mind.mood - 0.04)
     if transparent and len(right) < 2:
@@ -229,7 +236,7 @@ def _ground(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: 
     confirmed = len(right) >= max(2, len(wishes.attributes) - 1) and not wrong
     return _replace(
         mind,
-        event="confirmed" if len(right) == len(wishes.attributes) else "partly",
+        event="confirmed" if len(right) == len(wishes.attributes) and not wrong else "partly",
         trust=_unit(mind.trust + gain * strength),
         confirmed=mind.confirmed or confirmed,
         mood=mind.mood + 0.04,
@@ -269,7 +276,7 @@ def _cite(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: fl
         return _nothing_to_say(mind)
     if traits.taste == "facts":
         return _replace(
-            mind, intention=_raise(mind, 0.50 * strength), trust=_unit(mind.trust + 0.06 * strength), event="moved"
+            mind, intention=_raise(mind, 0.56 * strength), trust=_unit(mind.trust + 0.06 * strength), event="moved"
         )
     return _cold(mind, 0.06 * strength)
 
@@ -280,7 +287,7 @@ def _share(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: f
     if heard.act == "personal_opinion" and traits.trust == "sceptical" and mind.trust < 0.4:
         return _replace(mind, event="resented", trust=_unit(mind.trust - 0.10), mood=mind.mood - 0.08)
     if traits.taste == "warmth":
-        gain = (0.44 if heard.act == "personal_opinion" else 0.42) * (0.8 + 0.5 * mind.rapport)
+        gain = (0.52 if heard.act == "personal_opinion" else 0.50) * (0.8 + 0.5 * mind.rapport)
         return _replace(
             mind,
             intention=_raise(mind, gain * strength),
@@ -301,12 +308,12 @@ def _model(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: f
 def _encourage(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: float) -> Mind:
     if not mind.table:
         return _nothing_to_say(mind)
-    if mind.intention >= 0.5 and mind.trust >= 0.45:
-        return _replace(mind, intention=_raise(mind, 0.45 * strength), event="closed", mood=mind.mood + 0.05)
+    if mind.intention >= 0.45 and mind.trust >= 0.42:
+        return _replace(mind, intention=_raise(mind, 0.50 * strength), event="closed", mood=mind.mood + 0.05)
     return _replace(
         mind,
         event="pushed",
-        trust=_unit(mind.trust - 0.10),
+        trust=_unit(mind.trust - 0.08),
         boredom=mind.boredom + 0.6,
         mood=mind.mood - 0.10,
     )
@@ -317,9 +324,10 @@ def _cold(mind: Mind, gain: float) -> Mind:
         mind,
         event="cold",
         intention=_raise(mind, gain),
+        soured=mind.soured + 1,
         rapport=_unit(mind.rapport - 0.06),
-        trust=_unit(mind.trust - 0.03),
-        boredom=mind.boredom + 0.6,
+        trust=_unit(mind.trust - 0.05),
+        boredom=mind.boredom + 0.7,
         mood=mind.mood - 0.06,
     )
 
