@@ -37,10 +37,10 @@ Progress = Callable[[str, int, int], None]
 
 
 class EpochReport(Struct, frozen=True, kw_only=True):
-    """After one epoch; ``train_nll`` is the mean of the steps' losses without the penalty."""
+    """After one epoch; ``train_nll`` is the mean of the taken steps' losses without the penalty."""
 
     epoch: int
-    train_nll: float
+    train_nll: float | None
     validation_nll: float
 
 
@@ -114,11 +114,15 @@ def warm_up(
             log_probs_NK = policy.log_probabilities([inputs[row] for row in rows.tolist()], batched=True)
             nll = soft_cross_entropy(log_probs_NK, targets_NK[rows].to(log_probs_NK.device))
             rate = linear_decay(step, epochs * steps_an_epoch)
-            refused += optimizer.step(nll + _head_penalty(policy), rate=rate) is None
-            losses.append(nll.item())
             step += 1
+            if optimizer.step(nll + _head_penalty(policy), rate=rate) is None:
+                refused += 1
+            else:
+                losses.append(nll.item())
         held_nll = measure(predict(policy, held_inputs), validation).nll
-        reports.append(EpochReport(epoch=epoch, train_nll=float(np.mean(losses)), validation_nll=held_nll))
+        reports.append(
+            EpochReport(epoch=epoch, train_nll=float(np.mean(losses)) if losses else None, validation_nll=held_nll)
+        )
         if progress:
             progress("epochs", epoch, epochs)
         if held_nll < best_nll:

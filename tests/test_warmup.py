@@ -103,7 +103,8 @@ def test_steps_that_are_not_finite_are_refused_and_counted() -> None:
     report = warm_up(policy, dialogues(6), seed=0, epochs=3, learning_rate=0.1)
     assert report.refused_steps == 1
     assert torch.isfinite(policy.table).all()
-    assert report.best_epoch == 3
+    assert report.best_epoch > 0
+    assert all(epoch.train_nll is not None and math.isfinite(epoch.train_nll) for epoch in report.epochs)
 
 
 def test_bad_data_is_one_sentence() -> None:

@@ -1,0 +1,59 @@
+"""The RL task: logged events in, policy versions out.
+
+    receive -> assemble episodes -> group B of them in episode order -> update in a worker thread -> publish -> tell
+
+Events come from the recorder, after they are on disk, so an update never knows more than the log does. Episodes end in
+any order; updates do not. Left out: the update itself (`learner.updates`), checkpoints (the callback's affair).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol, TypeVar
+
+import trio
+
+from harness.core.episode import Assembler, Episode
+from harness.core.messages import Event
+from learner.health import UpdateReport
+from learner.policy import TrainablePolicy
+from learner.updates import Grouping, Learner
+from learner.versions import PolicyVersions
+
+T = TypeVar("T")
+
+
+class RunSync(Protocol):
+    """``trio.to_thread.run_sync``, or something that runs the call inline."""
+
+    async def __call__(self, function: Callable[[], T], /) -> T: ...
+
+
+async def reinforce(
+    events: trio.MemoryReceiveChannel[Event],
+    learner: Learner,
+    versions: PolicyVersions,
+    on_update: Callable[[UpdateReport, TrainablePolicy], Awaitable[None]],
+    *,
+    run_sync: RunSync = trio.to_thread.run_sync,
+) -> None:
+    """Update ``learner`` until ``events`` (of the training phase) ends; episodes short of a whole update are left.
+
+    ``versions`` must hold ``learner.version`` already. ``on_update`` gets the report and the snapshot that was
+    published. Episodes of updates already made are skipped, so a resumed run may send its whole log through here.
+    A cancellation waits for the update under way.
+    """
+    assembler, grouping = Assembler(), Grouping(learner.batch_episodes, learner.version)
+    async for event in events:
+        episode = assembler.add(event)
+        if episode is None:
+            continue
+        for batch in grouping.add(episode):
+            report, snapshot = await run_sync(partial(_update, learner, batch))
+            versions.publish(report.version, snapshot)
+            await on_update(report, snapshot)
+
+
+def _update(learner: Learner, batch: list[Episode]) -> tuple[UpdateReport, TrainablePolicy]:
+    return learner.update(batch), learner.policy.snapshot()
