@@ -21,9 +21,12 @@ def run(main: Callable[[], Awaitable[T]]) -> T:
 
 async def _ask_into(lane: Lane[int, int], request: int, into: dict[int, int | BaseException]) -> None:
     try:
-        into[request] = await lane.ask(request)
+        reply = await lane.ask(request)
     except Exception as error:
         into[request] = error
+    else:
+        assert isinstance(reply, int)  # an error must be raised, not returned
+        into[request] = reply
 
 
 async def _ask_all(lane: Lane[int, int], requests: Sequence[int]) -> dict[int, int | BaseException]:
@@ -211,7 +214,8 @@ def test_no_more_calls_are_under_way_than_allowed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["batch", "call"])
-def test_an_item_cancelled_in_the_inbox_is_never_executed(kind: str) -> None:
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_item_cancelled_in_the_inbox_is_never_executed(kind: str, place: int) -> None:
     executed: list[int] = []
 
     def handle_batch(requests: Sequence[int]) -> list[int | ExpertError]:
@@ -231,49 +235,68 @@ def test_an_item_cancelled_in_the_inbox_is_never_executed(kind: str) -> None:
         into: dict[int, int | BaseException] = {}
         scope = trio.CancelScope()
 
-        async def cancelled() -> None:
+        async def cancelled(request: int) -> None:
             with scope:
-                await lane.ask(1)
+                await lane.ask(request)
 
         async with trio.open_nursery() as nursery:
             async with trio.open_nursery() as callers:
-                callers.start_soon(_ask_into, lane, 0, into)
-                callers.start_soon(cancelled)
-                callers.start_soon(_ask_into, lane, 2, into)
-                await trio.testing.wait_all_tasks_blocked()
+                for request in range(3):
+                    if request == place:
+                        callers.start_soon(cancelled, request)
+                    else:
+                        callers.start_soon(_ask_into, lane, request, into)
+                    await trio.testing.wait_all_tasks_blocked()
                 scope.cancel()
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.start_soon(lane.serve)
             lane.close()
-        assert into == {0: 0, 2: 2}
-        assert sorted(executed) == [0, 2]
+        others = {0, 1, 2} - {place}
+        assert into == {request: request for request in others}
+        assert set(executed) == others
+        assert lane.statistics().items == 2
 
     run(main)
 
 
-def test_an_item_cancelled_between_start_and_first_step_is_never_executed() -> None:
-    executed: list[int] = []
+def test_no_call_begins_after_its_caller_has_left() -> None:
+    left = False
+    begun_too_late = 0
 
     async def handle(request: int) -> int:
-        executed.append(request)
+        nonlocal begun_too_late
+        begun_too_late += left
         await trio.sleep(1)
         return request
 
     async def main() -> None:
-        # Many seeds of trio's random scheduling: the cancel may come before, while or after the lane takes the item.
-        for _ in range(50):
-            executed.clear()
+        nonlocal left
+        # trio runs ready tasks in random order: over many tries the caller leaves before, while and after the lane
+        # takes its item, and between the start of the item's task and its first step.
+        for i in range(400):
+            left = False
             lane = call_lane("actor", handle, max_batch=8, capacity=8, max_in_flight=8)
+            scope = trio.CancelScope()
+
+            async def caller(lane: Lane[int, int], scope: trio.CancelScope) -> None:
+                nonlocal left
+                with scope:
+                    try:
+                        await lane.ask(1)
+                    except trio.Cancelled:
+                        left = True
+                        raise
+
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(lane.serve)
-                with trio.CancelScope() as scope:
-                    async with trio.open_nursery() as callers:
-                        callers.start_soon(lane.ask, 1)
-                        await trio.lowlevel.checkpoint()
-                        scope.cancel()
+                nursery.start_soon(caller, lane, scope)
+                for _ in range(i % 5):
+                    await trio.lowlevel.checkpoint()
+                scope.cancel()
+                await trio.testing.wait_all_tasks_blocked()
                 lane.close()
-            assert len(executed) <= 1
             assert lane.statistics().in_flight == 0
+        assert begun_too_late == 0
 
     run(main)
 

@@ -26,7 +26,7 @@ from harness.core.messages import ChatRequest, Message, Usage
 from harness.core.retry import RetryPolicy
 from harness.core.wire import decode_chat, encode_chat
 
-KEY = "sk-very-secret-0123456789"
+KEY = "quite-secret-0123456789"  # of a shape that no pattern knows
 Answering = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
 
 
@@ -253,9 +253,17 @@ def test_a_label_of_two_tokens_is_refused_by_name() -> None:
     run(main)
 
 
-def test_an_ailing_server_is_not_taken_for_one_that_cannot() -> None:
+@pytest.mark.parametrize("well_answers", [0, 1, 3])
+def test_an_ailing_server_is_not_taken_for_one_that_cannot(well_answers: int) -> None:
+    server = VllmLike()
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if len(server.paths) < well_answers:
+            return await server(request)
+        return httpx2.Response(503, json={})
+
     async def main() -> None:
-        async with _chat(Server(*[503] * 1000)) as chat:
+        async with _chat(answer) as chat:
             with pytest.raises(CallError, match="503"):
                 await chat.capabilities()
 
