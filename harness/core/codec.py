@@ -1,4 +1,4 @@
-"""Events <-> lines of JSON, reversibly for any text.
+"""Events, and records of other files, <-> lines of JSON, reversibly for any text.
 
 JSON has no place for lone surrogates, which Python strings can hold. U+E000 (a private-use character) is the escape:
 a lone surrogate becomes U+E000 and four hex digits, U+E000 itself is doubled. Lines without either character, which
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -19,27 +20,39 @@ _ESCAPE_BYTES = _ESCAPE.encode()
 _TO_ESCAPE = re.compile(f"[\ud800-\udfff{_ESCAPE}]")
 _ESCAPED = re.compile(f"{_ESCAPE}({_ESCAPE}|[0-9a-f]{{4}})")
 
+R = TypeVar("R")
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode_event(event: Event) -> bytes:
     """One event as one line of UTF-8 JSON, without the line break."""
-    try:
-        line = _encoder.encode(event)
-    except UnicodeEncodeError:
-        line = _ESCAPE_BYTES
-    if _ESCAPE_BYTES in line:
-        return _encoder.encode(_map_text(msgspec.to_builtins(event), _escape))
-    return line
+    return encode_record(event)
 
 
 def decode_event(line: bytes) -> Event:
     """The inverse of `encode_event`; `msgspec.DecodeError` for a line that is no event."""
+    return decode_record(line, _decoder)
+
+
+def encode_record(record: object) -> bytes:
+    """Any struct as one line of UTF-8 JSON, without the line break."""
+    try:
+        line = _encoder.encode(record)
+    except UnicodeEncodeError:
+        line = _ESCAPE_BYTES
     if _ESCAPE_BYTES in line:
-        event: Event = msgspec.convert(_map_text(msgspec.json.decode(line), _unescape), Event)
-        return event
-    return _decoder.decode(line)
+        return _encoder.encode(_map_text(msgspec.to_builtins(record), _escape))
+    return line
+
+
+def decode_record(line: bytes, decoder: msgspec.json.Decoder[R]) -> R:
+    """The inverse of `encode_record` for the decoder's type; `msgspec.DecodeError` for anything else."""
+    if _ESCAPE_BYTES in line:
+        record: R = msgspec.convert(_map_text(msgspec.json.decode(line), _unescape), decoder.type)
+        return record
+    return decoder.decode(line)
 
 
 def _escape(text: str) -> str:
