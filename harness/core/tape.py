@@ -1,0 +1,363 @@
+"""The tape of a run: every model call's request digest and raw reply, beside the log; and answering from it.
+
+The log says what happened, the tape what the models said, so that a conversation can be played again offline through
+the same code (``harness replay``). Requests are kept as digests only: one of the whole request, by which a reply is
+found, and short ones of each named section, by which a request that is not on the tape is told apart from the one that
+was recorded in its place. What many requests share (decoding, system prompt, names of sections) is one line of its own,
+the *form*, told by its digest.
+
+The tape is on disk before the log lines that rest on it: `Tape.then_log` puts its flush in front of the log's writes. A
+torn tail is cut off like the log's. Of a request that was made again after a crash the last reply counts, as the last
+attempt of an episode does. Left out: what replies mean (the experts), and playing (``harness.app.replay``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from base64 import urlsafe_b64encode
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import msgspec
+import trio
+
+from harness.core.codec import decode_record, encode_record
+from harness.core.errors import CallError, DataError, HarnessError, InputError, RunStopped
+from harness.core.eventlog import repair
+from harness.core.llm import Capabilities
+from harness.core.messages import ChatReply, ChatRequest, Struct, Usage
+
+TAPE = "tape.jsonl"
+"""Name of the file in a run directory."""
+
+_HEADER = re.compile(r"^### ([A-Z][A-Z ]*)$", re.MULTILINE)
+"""A section's header, as `harness.core.sections` renders it."""
+
+
+class Served(Protocol):
+    """A `ChatModel` that also knows what its server offers: `OpenAIChat`, or a tape of one."""
+
+    async def complete(self, request: ChatRequest) -> ChatReply: ...
+
+    async def capabilities(self) -> Capabilities: ...
+
+
+class NotRecorded(HarnessError):
+    """A request that is not on the tape: the conversation is no longer the recorded one. Not an `ExpertError`, since
+    it says nothing about the conversation and must not become part of one."""
+
+    def __init__(self, request: ChatRequest, field: str) -> None:
+        self.episode, self.turn, self.role, self.field = request.episode, request.turn, request.role, field
+        super().__init__(f"episode {request.episode}, turn {request.turn}, {request.role}: {field}")
+
+
+class _Decoding(Struct, frozen=True, kw_only=True):
+    """How the replies were to be drawn: `ChatRequest`'s fields of the same names."""
+
+    max_tokens: int
+    temperature: float
+    n: int
+    stop: tuple[str, ...]
+    choices: tuple[str, ...]
+    json_schema: str
+    label_logprobs: tuple[str, ...]
+
+
+class _Form(Struct, frozen=True, kw_only=True, tag_field="record", tag="form"):
+    """What requests of one kind share."""
+
+    id: str
+    role: str
+    decoding: _Decoding
+    system: tuple[str, ...]
+    """Digests of the system messages."""
+    sections: tuple[str, ...]
+    """Names of the sections of all other messages, in order; "" for what stands before a message's first header."""
+
+
+class _Server(Struct, frozen=True, kw_only=True, tag_field="record", tag="server"):
+    """What a model's server offered."""
+
+    model: str
+    capabilities: Capabilities
+
+
+class _Call(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="call"):
+    """One answered or failed call; an array, since its field names would be half of the file."""
+
+    episode: str
+    turn: int
+    seed: int
+    form: str
+    request: str
+    """Digest of the whole request."""
+    sections: tuple[str, ...]
+    """Digests of the bodies of the form's sections."""
+    texts: tuple[str, ...] = ()
+    usage: tuple[int, ...] = ()
+    """`Usage`'s fields in order."""
+    labels: dict[str, float] = {}
+    failed: str = ""
+    """The message of the `CallError`, where the call failed for good."""
+
+
+_forms: msgspec.json.Decoder[_Form | _Server] = msgspec.json.Decoder(_Form | _Server)
+_calls: msgspec.json.Decoder[_Call] = msgspec.json.Decoder(_Call)
+
+
+class Tape:
+    """The recording end. Calls are kept in memory until `flush`; `open_tape` flushes at the end."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+        self._length = file.seek(0, os.SEEK_END)
+        self._waiting: deque[bytes] = deque()
+        self._known: set[str] = set()
+
+    def recording(self, model: Served, name: str) -> Served:
+        """The same model, with every call of the configured model ``name`` on this tape."""
+        return _Recording(self, model, name)
+
+    def flush(self) -> None:
+        """Write and fsync what was recorded so far; may be called from a worker thread, one at a time.
+
+        Raises `RunStopped` where the disk takes no more; the tape then ends with its last whole record.
+        """
+        # By number: the event loop may add records meanwhile.
+        lines = b"".join(self._waiting.popleft() for _ in range(len(self._waiting)))
+        if not lines:
+            return
+        try:
+            self._file.write(lines)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            os.truncate(self._path, self._length)
+            raise RunStopped(f"cannot write the tape {self._path}: {error.strerror}") from error
+        self._length += len(lines)
+
+    async def then_log(self, write: Callable[[], None]) -> None:
+        """A ``run_sync`` for `open_log`: in one trip to a worker thread the tape, then the log."""
+
+        def both() -> None:
+            self.flush()
+            write()
+
+        await trio.to_thread.run_sync(both)
+
+    def _add(self, record: object) -> None:
+        self._waiting.append(encode_record(record) + b"\n")
+
+    def _record(self, request: ChatRequest, reply: ChatReply | None, failed: str = "") -> None:
+        form, sections = _form_of(request)
+        if form.id not in self._known:
+            self._known.add(form.id)
+            self._add(form)
+        self._add(
+            _Call(
+                episode=request.episode,
+                turn=request.turn,
+                seed=request.seed,
+                form=form.id,
+                request=request_digest(request),
+                sections=sections,
+                texts=reply.texts if reply else (),
+                usage=msgspec.structs.astuple(reply.usage) if reply else (),
+                labels=reply.label_logprobs if reply else {},
+                failed=failed,
+            )
+        )
+
+
+class _Recording:
+    def __init__(self, tape: Tape, model: Served, name: str) -> None:
+        self._tape = tape
+        self._model = model
+        self._name = name
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        try:
+            reply = await self._model.complete(request)
+        except CallError as error:
+            self._tape._record(request, None, str(error))
+            raise
+        self._tape._record(request, reply)
+        return reply
+
+    async def capabilities(self) -> Capabilities:
+        found = await self._model.capabilities()
+        if self._name not in self._tape._known:
+            self._tape._known.add(self._name)
+            self._tape._add(_Server(model=self._name, capabilities=found))
+        return found
+
+
+@contextmanager
+def open_tape(path: Path) -> Iterator[Tape]:
+    """Open for appending, a torn tail cut off first; what was recorded is on disk when the block ends."""
+    repair(path)
+    with path.open("ab", buffering=0) as raw:
+        tape = Tape(raw, path)
+        try:
+            yield tape
+        finally:
+            tape.flush()
+
+
+class Recorded:
+    """A tape that was read back; answers requests from it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `InputError` where there is no tape and `DataError` naming file:line for a damaged one."""
+        self._replies: dict[str, _Call] = {}
+        self._places: dict[tuple[str, int, str], list[_Call]] = {}
+        self._known_forms: dict[str, _Form] = {}
+        self._servers: dict[str, Capabilities] = {}
+        self.calls = 0
+        """Calls on the tape, repeated ones included."""
+        for record in _read(path):
+            match record:
+                case _Form():
+                    self._known_forms[record.id] = record
+                case _Server():
+                    self._servers[record.model] = record.capabilities
+                case _Call():
+                    if record.form not in self._known_forms:
+                        raise DataError(f"{path}: a call of episode {record.episode} has an unknown form")
+                    self.calls += 1
+                    self._replies[record.request] = record
+                    place = (record.episode, record.turn, self._known_forms[record.form].role)
+                    self._places.setdefault(place, []).append(record)
+
+    @property
+    def distinct(self) -> int:
+        """Different requests on the tape."""
+        return len(self._replies)
+
+    def replaying(self, name: str) -> Served:
+        """The configured model ``name`` as the tape knows it; `NotRecorded` for a request that it does not hold."""
+        return _Replaying(self, name)
+
+    def answer(self, request: ChatRequest) -> ChatReply:
+        """The recorded reply; a recorded failure is the same `CallError` again."""
+        call = self._replies.get(request_digest(request))
+        if call is None:
+            raise NotRecorded(request, self._difference(request))
+        if call.failed:
+            raise CallError(call.failed)
+        return ChatReply(texts=call.texts, usage=Usage(**_usage(call.usage)), label_logprobs=call.labels)
+
+    def _difference(self, request: ChatRequest) -> str:
+        """The first field by which the request differs from the recorded one that is most like it."""
+        there = self._places.get((request.episode, request.turn, request.role))
+        if not there:
+            return "no call of this role was recorded in this turn"
+        differences = [self._compare(request, call) for call in there]
+        return max(differences, key=lambda found: found[0])[1]
+
+    def _compare(self, request: ChatRequest, call: _Call) -> tuple[int, str]:
+        """(Fields that are equal before the first difference, that difference)."""
+        form, sections = _form_of(request)
+        recorded = self._known_forms[call.form]
+        pairs: list[tuple[str, object, object]] = [("seed", request.seed, call.seed)]
+        pairs += [
+            (field, getattr(form.decoding, field), getattr(recorded.decoding, field))
+            for field in _Decoding.__struct_fields__
+        ]
+        pairs.append(("the prompt's sections", _shown(form.sections), _shown(recorded.sections)))
+        for number, (name, now, before) in enumerate(pairs):
+            if now != before:
+                return number, f"{name} is {now}, recorded was {before}"
+        if form.system != recorded.system:
+            return len(pairs), "the system message differs from the recorded one"
+        for number, name in enumerate(form.sections):
+            if sections[number] != call.sections[number]:
+                return (
+                    len(pairs) + 1 + number,
+                    f"{f'section {name}' if name else 'the head'} of the prompt differs from the recorded one",
+                )
+        return len(pairs) + 1 + len(sections), "the roles of the messages differ from the recorded ones"
+
+
+class _Replaying:
+    def __init__(self, recorded: Recorded, name: str) -> None:
+        self._recorded = recorded
+        self._name = name
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        await trio.lowlevel.checkpoint()
+        return self._recorded.answer(request)
+
+    async def capabilities(self) -> Capabilities:
+        # A model that was never asked what it offers was never needed for a reading of labels.
+        return self._recorded._servers.get(self._name, Capabilities(label_logprobs=False, choices=False))
+
+
+def request_digest(request: ChatRequest) -> str:
+    """The address of a reply: 128 bits of SHA-256 over every field of the request."""
+    asked = (request.role, request.episode, request.turn, request.seed, _decoding(request), request.messages)
+    return _digest(encode_record(asked), 16)
+
+
+def _decoding(request: ChatRequest) -> _Decoding:
+    return _Decoding(
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        n=request.n,
+        stop=request.stop,
+        choices=request.choices,
+        json_schema=bytes(request.json_schema).decode(),
+        label_logprobs=request.label_logprobs,
+    )
+
+
+def _form_of(request: ChatRequest) -> tuple[_Form, tuple[str, ...]]:
+    """The form of a request and the digests of its sections."""
+    system = tuple(_short(message.content) for message in request.messages if message.role == "system")
+    names: list[str] = []
+    bodies: list[str] = []
+    for message in request.messages:
+        if message.role != "system":
+            # Cut at the headers, not parsed: a tenth of the time, and nothing is left out.
+            pieces = _HEADER.split(message.content)
+            names += ["", *pieces[1::2]]
+            bodies += [_short(body) for body in pieces[::2]]
+    form = _Form(id="", role=request.role, decoding=_decoding(request), system=system, sections=tuple(names))
+    return msgspec.structs.replace(form, id=_digest(encode_record(form), 6)), tuple(bodies)
+
+
+def _shown(names: tuple[str, ...]) -> str:
+    return ", ".join(name for name in names if name)
+
+
+def _short(text: str) -> str:
+    return _digest(text.encode("utf-8", "surrogatepass"), 6)
+
+
+def _digest(content: bytes, length: int) -> str:
+    return urlsafe_b64encode(hashlib.sha256(content).digest()[:length]).decode().rstrip("=")
+
+
+def _usage(values: tuple[int, ...]) -> Mapping[str, int]:
+    return dict(zip(Usage.__struct_fields__, values, strict=False))
+
+
+def _read(path: Path) -> Iterator[_Form | _Server | _Call]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot read the tape {path}: {error.strerror}") from None
+    with file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield decode_record(line, _calls) if line.startswith(b"[") else decode_record(line, _forms)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise DataError(f"{path}:{number}: not a record of a tape: {error}") from None
