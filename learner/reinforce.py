@@ -44,7 +44,7 @@ async def reinforce(
     published. Episodes of updates already made are skipped, so a resumed run may send its whole log through here.
     A cancellation waits for the update under way.
     """
-    assembler, grouping = Assembler(), Grouping(learner.batch_episodes, learner.version)
+    assembler, grouping = Assembler(), Grouping(learner)
     async for event in events:
         episode = assembler.add(event)
         if episode is None:

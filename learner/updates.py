@@ -29,7 +29,7 @@ class Learner:
         *,
         reference: TrainablePolicy,
         batch_episodes: int,
-        total_updates: int,
+        total_episodes: int,
         max_turns: int,
         learning_rate: float,
         encoder_learning_rate: float | None = None,
@@ -40,14 +40,16 @@ class Learner:
         batched: bool = False,
     ) -> None:
         """``policy`` is trained in place. ``reference``: what the KL is measured to, the warm-up's snapshot.
-        ``total_updates``: where the learning rates' linear decay ends. ``batched``: faster and rounded differently, for
+        ``total_episodes``: of the whole training; where they are no multiple of ``batch_episodes`` the last update
+        has fewer, and the learning rates' linear decay ends with it. ``batched``: faster and rounded differently, for
         a GPU; without it every ratio at lag 0 is exactly 1."""
         self.policy = policy
         self.version = 0
         self.batch_episodes = batch_episodes
         self.optimizer = Optimizer(policy, learning_rate=learning_rate, encoder_learning_rate=encoder_learning_rate)
         self._reference = reference
-        self._total_updates = total_updates
+        self.total_episodes = total_episodes
+        self._total_updates = -(-total_episodes // batch_episodes)
         self._max_turns = max_turns
         self._gamma = gamma
         self._beta = beta
@@ -56,17 +58,18 @@ class Learner:
         self._batched = batched
 
     def update(self, episodes: Sequence[Episode]) -> UpdateReport:
-        """Make the next version from the ``batch_episodes`` finished episodes that are its due, in order; blocks.
+        """Make the next version from the finished episodes that are its due (see `due`), in order; blocks.
 
         The version advances even where the step is refused, so that version numbers stay a function of the log.
         """
-        if len(episodes) != self.batch_episodes:
-            raise ValueError(f"an update takes {self.batch_episodes} episodes, got {len(episodes)}")
+        expected = len(due(self.version, self.batch_episodes, self.total_episodes))
+        if not episodes or len(episodes) != expected:
+            raise ValueError(f"update {self.version} takes {expected} episodes, got {len(episodes)}")
         literal = [self._returns(episode, "literal") for episode in episodes]
         optimised = [self._returns(episode, self._horizon) for episode in episodes]
         turns = _turns(episodes, advantages(optimised, self._advantage))
         rate = linear_decay(self.version, self._total_updates)
-        step = self._step(turns, rate)
+        step = self._step(episodes, turns, rate)
         self.version += 1
         return describe(
             version=self.version,
@@ -86,7 +89,7 @@ class Learner:
             episode.rewards, gamma=self._gamma, horizon=horizon, stop=episode.ended.stop, max_turns=self._max_turns
         )
 
-    def _step(self, turns: Sequence[LearnedTurn], rate: float) -> Step:
+    def _step(self, episodes: Sequence[Episode], turns: Sequence[LearnedTurn], rate: float) -> Step:
         prepared = [self.policy.prepare(turn.state) for turn in turns]
         log_probs_NK = self.policy.log_probabilities(prepared, batched=self._batched)
         with torch.no_grad():
@@ -101,7 +104,7 @@ class Learner:
             log_probs_NK.new_tensor([decision.probabilities[decision.index] for decision in decisions]),
             log_probs_NK.new_tensor([turns[row].advantage for row in rows]),
             beta=self._beta,
-            normaliser=self.batch_episodes * self._max_turns,
+            normaliser=len(episodes) * self._max_turns,
         )
         norm = self.optimizer.step(objective.loss, rate=rate)
         refused = "the loss or a gradient is not finite" if norm is None else None
@@ -119,12 +122,17 @@ def _turns(episodes: Sequence[Episode], advantages_ET: Sequence[Series]) -> list
     ]
 
 
-class Grouping:
-    """Episodes in any order -> updates' episodes in episode order: update u gets [u * B, (u + 1) * B)."""
+def due(update: int, batch_episodes: int, total_episodes: int) -> range:
+    """Indices of the episodes that an update consumes: [u * B, (u + 1) * B), cut at the last episode of all."""
+    return range(update * batch_episodes, min((update + 1) * batch_episodes, total_episodes))
 
-    def __init__(self, batch_episodes: int, first_update: int = 0) -> None:
-        self._batch = batch_episodes
-        self._next = first_update
+
+class Grouping:
+    """Episodes in any order -> updates' episodes in episode order, from the learner's next update on."""
+
+    def __init__(self, learner: Learner) -> None:
+        self._batch, self._total = learner.batch_episodes, learner.total_episodes
+        self._next = learner.version
         self._waiting: dict[int, Episode] = {}
 
     def add(self, episode: Episode) -> list[list[Episode]]:
@@ -133,16 +141,16 @@ class Grouping:
         if episode.started.index >= self._next * self._batch:
             self._waiting[episode.started.index] = episode
         complete = []
-        while all(index in self._waiting for index in self._due()):
-            complete.append([self._waiting.pop(index) for index in self._due()])
+        while (wanted := self._due()) and all(index in self._waiting for index in wanted):
+            complete.append([self._waiting.pop(index) for index in wanted])
             self._next += 1
         return complete
 
     def _due(self) -> range:
-        return range(self._next * self._batch, (self._next + 1) * self._batch)
+        return due(self._next, self._batch, self._total)
 
 
 def replay(learner: Learner, episodes: Iterable[Episode]) -> list[UpdateReport]:
     """All complete updates of finished training episodes, in any order, from ``learner.version`` on."""
-    grouping = Grouping(learner.batch_episodes, learner.version)
+    grouping = Grouping(learner)
     return [learner.update(batch) for episode in episodes for batch in grouping.add(episode)]

@@ -48,7 +48,7 @@ def learner_of(policy: TrainablePolicy) -> Learner:
         policy,
         reference=policy.snapshot(),
         batch_episodes=2,
-        total_updates=100,
+        total_episodes=200,
         max_turns=MAX_TURNS,
         learning_rate=0.05,
     )

@@ -34,7 +34,7 @@ B = 4
 
 
 def learner_of(policy: TrainablePolicy, **settings: Any) -> Learner:
-    plain = {"batch_episodes": B, "total_updates": 1000, "max_turns": MAX_TURNS, "learning_rate": 0.05}
+    plain = {"batch_episodes": B, "total_episodes": 1000 * B, "max_turns": MAX_TURNS, "learning_rate": 0.05}
     return Learner(policy, reference=policy.snapshot(), **(plain | settings))
 
 
@@ -146,7 +146,7 @@ def test_an_update_without_any_return_is_refused_and_still_counts() -> None:
     assert (report.loss, report.entropy, report.mean_return, report.lag) == (None, None, None, None)
     assert (learner.version, weights_hash(policy)) == (1, before)
     msgspec.json.encode(report)
-    with pytest.raises(ValueError, match="an update takes 4 episodes, got 3"):
+    with pytest.raises(ValueError, match="update 1 takes 4 episodes, got 3"):
         learner.update(episodes(policy, KEYS, range(3)))
 
 
@@ -180,8 +180,17 @@ def test_a_step_that_is_not_finite_is_refused_and_the_next_one_is_taken(wrong: f
 
 def test_learning_rate_falls_linearly_to_the_last_update() -> None:
     policy = TabularPolicy(KEYS, max_turns=MAX_TURNS)
-    reports = train(policy, 5, total_updates=4)
-    assert [report.learning_rate_factor for report in reports] == [1.0, 0.75, 0.5, 0.25, 0.0]
+    reports = train(policy, 4, total_episodes=4 * B)
+    assert [report.learning_rate_factor for report in reports] == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_the_last_update_takes_what_is_left() -> None:
+    policy = TabularPolicy(KEYS, max_turns=MAX_TURNS)
+    learner = learner_of(policy, total_episodes=B + 1)
+    reports = replay(learner, reversed(episodes(policy.snapshot(), KEYS, range(B + 3))))
+    assert [report.episodes for report in reports] == [B, 1]
+    with pytest.raises(ValueError, match="takes 0 episodes"):
+        learner.update([])
 
 
 def test_beta_keeps_entropy() -> None:
@@ -194,7 +203,9 @@ def test_grouping_gives_whole_updates_in_episode_order() -> None:
     policy = TabularPolicy(KEYS, max_turns=MAX_TURNS)
     played = episodes(policy, KEYS, range(11))
     random.Random(3).shuffle(played)
-    grouping = Grouping(3, first_update=1)
+    learner = learner_of(policy, batch_episodes=3)
+    learner.version = 1
+    grouping = Grouping(learner)
     batches = [[e.started.index for e in batch] for episode in played for batch in grouping.add(episode)]
     assert batches == [[3, 4, 5], [6, 7, 8]]
 

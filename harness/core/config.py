@@ -287,6 +287,13 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     _resolve_paths(tree, path.resolve().parent)
+    return config_from_tree(overridden(tree, overrides))
+
+
+def overridden(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A tree of plain values with ``key=value`` overrides put in; paths in them are relative to the current folder."""
+    merged: dict[str, Any] = {}
+    _merge(merged, tree)
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key.strip():
@@ -294,8 +301,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         branch: dict[str, Any] = {}
         _put(branch, key.strip(), _toml_value(value.strip()))
         _resolve_paths(branch, Path.cwd())
-        _merge(tree, branch)
-    return config_from_tree(tree)
+        _merge(merged, branch)
+    return merged
 
 
 def config_from_tree(tree: Mapping[str, Any]) -> Config:

@@ -41,6 +41,11 @@ class EventLog:
         self.fsyncs = 0
         self.events = 0
 
+    @property
+    def length(self) -> int:
+        """Durable bytes."""
+        return self._length
+
     async def append(self, event: Event) -> None:
         """Queue an event; for an `EpisodeEnded`, return when it is durable."""
         durable = trio.Event() if isinstance(event, EpisodeEnded) else None

@@ -21,10 +21,15 @@ def default_name(name: str) -> str:
     return f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def create(path: Path, config: bytes) -> Path:
-    """Make a run directory that holds ``config.json`` from its first instant; refuses one that exists."""
+def refuse_existing(path: Path) -> None:
+    """`InputError` where something stands already."""
     if path.is_symlink() or path.exists():
         raise InputError(f"the run directory {path} already exists; resume it, or name another")
+
+
+def create(path: Path, config: bytes) -> Path:
+    """Make a run directory that holds ``config.json`` from its first instant; refuses one that exists."""
+    refuse_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))

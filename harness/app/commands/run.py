@@ -1,0 +1,224 @@
+"""`run` and `resume`: the main job. Before, warm-up, after warm-up, RL, after RL; on the same held-out goals.
+
+The story is `_phases`, read downwards; everything around it is opening and closing. The summary is made from the log
+alone, so a run that stopped early has one too, marked as incomplete.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+import structlog
+import trio
+from rich.console import Console
+from rich.text import Text
+
+from harness.app.estimate import estimate
+from harness.app.estimate import table as estimate_table
+from harness.app.evaluation.metrics import headline
+from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
+from harness.app.inputs import Inputs, read_inputs
+from harness.app.logs import logging_to
+from harness.app.manifest import config_of, encode, manifest_of, read_manifest, refuse_changes, refuse_other_files
+from harness.app.metricsfile import MetricsFile
+from harness.app.progress import Progress
+from harness.app.session import Interrupted, Session
+from harness.app.training import UNTRAINED, WARMED_UP, Training
+from harness.app.wiring import (
+    encoder_of,
+    fixed_planner_of,
+    index_of,
+    open_models,
+    open_players,
+    planner_of,
+    secrets_of,
+)
+from harness.core import rundir
+from harness.core.config import Config, config_from_tree, load_config, overridden
+from harness.core.eventlog import open_log, read_episodes, run_digest
+from harness.core.scheduler import Stopping
+from learner.checkpoint import load_checkpoint
+from learner.policy import TrainablePolicy
+from learner.versions import PolicyVersions
+
+SCRIPTED = "scripted world: these numbers say nothing about language models or people"
+
+log = structlog.get_logger()
+
+
+def dry_run(file: Path, overrides: list[str], console: Console) -> None:
+    """Print the resolved config and what the run would ask of its models; calls none."""
+    config = load_config(file, overrides)
+    inputs = read_inputs(config)
+    console.print(Text(msgspec.json.format(msgspec.json.encode(config), indent=2).decode()), soft_wrap=True)
+    console.print(Text(f"config digest {config.digest}"), soft_wrap=True)
+    expected = estimate(config, inputs)
+    console.print(Text("episodes: " + ", ".join(f"{name} {count}" for name, count in expected.phases.items())))
+    console.print(estimate_table(expected))
+
+
+def run(file: Path, run_dir: Path | None, overrides: list[str], console: Console, *, quiet: bool) -> Summary:
+    """The main job in a new run directory."""
+    config = load_config(file, overrides)
+    folder = run_dir or Path(config.run.directory) / rundir.default_name(config.run.name)
+    rundir.refuse_existing(folder)
+    inputs = read_inputs(config)
+    _check_start(config, inputs)
+    rundir.create(folder, encode(manifest_of(config, inputs.files)))
+    return _execute(config, inputs, folder, console, quiet=quiet)
+
+
+def resume(folder: Path, file: Path | None, overrides: list[str], console: Console, *, quiet: bool) -> Summary:
+    """Go on with a run; only keys that no result depends on may differ."""
+    manifest = read_manifest(folder)
+    began = config_of(manifest, folder)
+    wanted = load_config(file, overrides) if file else config_from_tree(overridden(manifest.config, overrides))
+    refuse_changes(began, wanted)
+    inputs = read_inputs(wanted)
+    refuse_other_files(manifest, inputs.files)
+    return _execute(wanted, inputs, folder, console, quiet=quiet)
+
+
+def _check_start(config: Config, inputs: Inputs) -> None:
+    """What can only fail once a planner is built, before a run directory is made."""
+    encoder = encoder_of(config)
+    planner = planner_of(config, inputs, encoder)
+    if planner is not None and config.planner.init:
+        load_checkpoint(Path(config.planner.init)).restore(planner)
+
+
+def _execute(config: Config, inputs: Inputs, folder: Path, console: Console, *, quiet: bool) -> Summary:
+    began = time.monotonic()
+    spent_before = _seconds_so_far(folder)
+    progress = Progress(console, quiet=quiet)
+    how_to_go_on = f"python -m harness resume {folder}"
+    with rundir.locked(folder), logging_to(folder / rundir.LOGS / "harness.jsonl", secrets_of(config)):
+        for note in inputs.notes:
+            progress.say(note)
+        progress.say(f"run directory: {folder}")
+        try:
+            trio.run(_main, config, inputs, folder, progress)
+        except BaseException as error:
+            log.error("run_ended_early", error=repr(error))
+            summary = _summarize(config, inputs, folder, spent_before + time.monotonic() - began)
+            if summary.phases:
+                _show(summary, console)
+            Console(stderr=True).print(Text(f"stopped before the end; to go on: {how_to_go_on}"), soft_wrap=True)
+            raise
+        summary = _summarize(config, inputs, folder, spent_before + time.monotonic() - began)
+    _show(summary, console)
+    console.print(Text(f"run digest {summary.digest}\nrun directory {folder}"), soft_wrap=True)
+    return summary
+
+
+async def _main(config: Config, inputs: Inputs, folder: Path, progress: Progress) -> None:
+    stopping = Stopping(config.scheduler.drain_s)
+    async with stopping.watching_signals(), trio.open_nursery() as nursery:
+        nursery.start_soon(progress.show)
+        await _at_work(config, inputs, folder, progress, stopping)
+        nursery.cancel_scope.cancel()
+        return
+    raise Interrupted
+
+
+async def _at_work(config: Config, inputs: Inputs, folder: Path, progress: Progress, stopping: Stopping) -> None:
+    encoder = await trio.to_thread.run_sync(encoder_of, config)
+    planner = planner_of(config, inputs, encoder)
+    versions = PolicyVersions(lag=config.rl.policy_lag)
+    versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
+    progress.begin("reading the films", len(inputs.graph.items))
+    index = await trio.to_thread.run_sync(index_of, inputs, encoder, progress.advance)
+    finished = read_episodes(folder / rundir.EPISODES) if (folder / rundir.EPISODES).exists() else ()
+    with MetricsFile(folder) as metrics:
+        async with (
+            open_models(config, inputs, folder, progress) as models,
+            open_players(config, inputs, models, versions.at, (encoder, index), progress) as players,
+            open_log(folder / rundir.EPISODES) as events,
+        ):
+            session = Session(config, events, players, progress, stopping, finished)
+            await _phases(session, inputs, planner, versions, folder, metrics)
+
+
+async def _phases(
+    session: Session,
+    inputs: Inputs,
+    planner: TrainablePolicy | None,
+    versions: PolicyVersions,
+    folder: Path,
+    metrics: MetricsFile,
+) -> None:
+    """The main job, in order."""
+    await session.play(session.jobs("before", inputs.held_out, lambda index: UNTRAINED))
+    if planner is None:
+        return
+    training = Training(session, planner, versions, folder / rundir.CHECKPOINTS, metrics)
+    await training.warm_up(inputs.dialogues)
+    await session.play(session.jobs("warmup", inputs.held_out, lambda index: WARMED_UP))
+    if not training.updates:
+        return
+    await training.reinforce(inputs.training)
+    await session.play(session.jobs("rl", inputs.held_out, lambda index: training.updates))
+
+
+def _summarize(config: Config, inputs: Inputs, folder: Path, seconds: float) -> Summary:
+    """From the log alone; written to `summary.json`."""
+    path = folder / rundir.EPISODES
+    episodes = read_episodes(path) if path.exists() else ()
+    measures = headline(
+        graph=inputs.graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
+    )
+    by_phase = {
+        name: [episode for episode in episodes if episode.started.phase == name]
+        for name in estimate(config, inputs).phases
+    }
+    evaluations = {name: found for name, found in by_phase.items() if name != "train" and found}
+    wanted = estimate(config, inputs).phases
+    summary = Summary(
+        world=world_of(config),
+        phases=tuple(
+            summarize_phase(name, found[0].started.policy_version, found, measures)
+            for name, found in evaluations.items()
+        ),
+        differences=differences(evaluations["rl"], evaluations["warmup"], measures) if "rl" in evaluations else {},
+        seconds=seconds,
+        tokens=tokens_by_role(episodes),
+        seed=config.run.seed,
+        config_digest=config.digest,
+        digest=run_digest(episodes),
+        complete=all(len(by_phase[name]) == count for name, count in wanted.items()),
+    )
+    rundir.write_atomically(folder / rundir.SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
+    return summary
+
+
+def world_of(config: Config) -> str:
+    """Where a run's numbers come from: the scripted world, or the models by role."""
+    roles = {role: config.models[getattr(config.roles, role)] for role in config.roles.__struct_fields__}
+    if all(model.backend == "scripted" for model in roles.values()):
+        return SCRIPTED
+    by_model: dict[str, list[str]] = {}
+    for role, model in roles.items():
+        by_model.setdefault(model.model, []).append(role)
+    return "; ".join(f"{name} as {', '.join(names)}" for name, names in by_model.items())
+
+
+def _show(summary: Summary, console: Console) -> None:
+    console.print(table(summary))
+    incomplete = "" if summary.complete else "INCOMPLETE: some episodes are missing. "
+    console.print(
+        Text(
+            f"{incomplete}95% intervals over dialogues of this one run (seed {summary.seed}; Wilson for rates, t for "
+            "means and paired differences); they do not speak about training again. "
+            f"Tokens {sum(u.prompt_tokens + u.completion_tokens for u in summary.tokens.values()):,}, "
+            f"{summary.seconds:.0f} s. World: {summary.world}."
+        ),
+    )
+
+
+def _seconds_so_far(folder: Path) -> float:
+    try:
+        return msgspec.json.decode((folder / rundir.SUMMARY).read_bytes(), type=Summary).seconds
+    except (OSError, msgspec.DecodeError):
+        return 0.0

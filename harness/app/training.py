@@ -1,0 +1,175 @@
+"""The learner's side of a run: warm-up, reinforcement, their checkpoints, and coming back to them after a stop.
+
+Version -1 is the untrained planner, 0 the warmed-up one, u + 1 what update u made. Updates are a function of the log, so
+a resumed run loads a checkpoint and sends the finished episodes through the learner again: the same weights.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import trio
+
+from harness.app.metricsfile import MetricsFile
+from harness.app.session import TRAIN, Session
+from harness.core.episode import Episode
+from harness.core.messages import Dialogue, EpisodeStarted, Event, Scenario
+from learner.checkpoint import checkpoint_name, load_checkpoint, newest_checkpoint, save_checkpoint
+from learner.health import UpdateReport
+from learner.policy import TrainablePolicy
+from learner.reinforce import reinforce
+from learner.updates import Learner
+from learner.versions import PolicyVersions, acting_version
+from learner.warmup import warm_up
+
+UNTRAINED = -1
+WARMED_UP = 0
+CHANNEL = 256
+"""Events that may wait for the learner before the log waits too."""
+
+
+class Training:
+    """Trains one planner in one session."""
+
+    def __init__(
+        self,
+        session: Session,
+        planner: TrainablePolicy,
+        versions: PolicyVersions,
+        checkpoints: Path,
+        metrics: MetricsFile,
+    ) -> None:
+        self._session = session
+        self._config = session.config
+        self._planner = planner
+        self._versions = versions
+        self._checkpoints = checkpoints
+        self._metrics = metrics
+
+    @property
+    def updates(self) -> int:
+        """Updates of the whole run; the last may have fewer episodes than the others."""
+        return -(-self._config.training_episodes // self._config.rl.batch_episodes)
+
+    async def warm_up(self, dialogues: tuple[Dialogue, ...]) -> None:
+        """Publish version 0: from its checkpoint, from ``planner.init``, or by supervised fine-tuning (Eq. 6)."""
+        saved = self._checkpoints / checkpoint_name(WARMED_UP)
+        source = Path(self._config.planner.init) if self._config.planner.init else None
+        if saved.exists() or source is not None:
+            load_checkpoint(saved if saved.exists() else source or saved).restore(self._planner)
+        elif self._config.warmup.epochs:
+            await trio.to_thread.run_sync(self._learn_labels, dialogues)
+        await trio.to_thread.run_sync(self._save, self._planner, WARMED_UP, None)
+        self._versions.publish(WARMED_UP, self._planner.snapshot())
+
+    def _learn_labels(self, dialogues: tuple[Dialogue, ...]) -> None:
+        progress, settings = self._session.progress, self._config.warmup
+
+        def show(what: str, done: int, total: int) -> None:
+            if done == 1:
+                progress.begin(f"warm-up: {what}", total)
+            progress.advance(done, total)
+
+        report = warm_up(
+            self._planner,
+            dialogues,
+            seed=self._config.run.seed,
+            epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            encoder_learning_rate=settings.encoder_learning_rate,
+            progress=show,
+        )
+        self._metrics.write("warmup", report)
+        progress.say(
+            f"warm-up: best epoch {report.best_epoch} of {len(report.epochs)}; on {report.validation.n} turns of "
+            f"{report.validation_dialogues} held-out dialogues NLL {report.validation.nll:.3f} (majority "
+            f"{report.majority.nll:.3f}), any-label accuracy {report.validation.any_label_accuracy:.3f} "
+            f"(majority {report.majority.any_label_accuracy:.3f})"
+        )
+
+    async def reinforce(self, scenarios: tuple[Scenario, ...]) -> tuple[Episode, ...]:
+        """Play all training scenarios and make all updates (Eq. 7); returns the training episodes."""
+        config, versions = self._config.rl, self._versions
+        learner = self._learner()
+        jobs = self._session.jobs(
+            TRAIN, scenarios, lambda index: acting_version(index, config.batch_episodes, config.policy_lag)
+        )
+
+        async def admit(job: EpisodeStarted) -> None:
+            await versions.wait_for(job.policy_version)
+
+        async def updated(report: UpdateReport, snapshot: TrainablePolicy) -> None:
+            await trio.to_thread.run_sync(self._save, snapshot, report.version, learner)
+            self._metrics.write("update", report)
+            if report.refused:
+                self._session.progress.say(f"update {report.version} was refused: {report.refused}")
+
+        send, receive = trio.open_memory_channel[Event](CHANNEL)
+        logged = self._session.log.subscribe(CHANNEL)
+        finished = [self._session.finished[job.episode] for job in jobs if job.episode in self._session.finished]
+
+        async def feed() -> None:
+            async with send:
+                for event in _events(finished):
+                    await send.send(event)
+                async for event in logged:
+                    await send.send(event)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed)
+            nursery.start_soon(reinforce, receive, learner, versions, updated)
+            episodes = await self._session.play(jobs, admit=admit)
+            await versions.wait_for(self.updates)
+            nursery.cancel_scope.cancel()
+        return episodes
+
+    def _learner(self) -> Learner:
+        """The learner at the version from which every version that is still needed can be made again."""
+        config = self._config.rl
+        learner = Learner(
+            self._planner,
+            reference=self._planner.snapshot(),
+            batch_episodes=config.batch_episodes,
+            total_episodes=self._config.training_episodes,
+            max_turns=self._config.conversation.max_turns,
+            learning_rate=config.learning_rate,
+            encoder_learning_rate=config.encoder_learning_rate,
+            gamma=config.gamma,
+            beta=config.entropy_coefficient,
+            horizon=config.horizon,
+            advantage=config.advantage,
+        )
+        newest = newest_checkpoint(self._checkpoints)
+        reached = load_checkpoint(newest).meta.version if newest else WARMED_UP
+        # Unfinished episodes act with versions from reached - lag on: those in between are replayed, and published.
+        start = newest_checkpoint(self._checkpoints, at_most=max(WARMED_UP, reached - config.policy_lag))
+        if start is not None and (checkpoint := load_checkpoint(start)).meta.version > WARMED_UP:
+            checkpoint.restore(self._planner, learner.optimizer)
+            learner.version = checkpoint.meta.version
+            self._versions.publish(learner.version, self._planner.snapshot())
+        return learner
+
+    def _save(self, policy: TrainablePolicy, version: int, learner: Learner | None) -> None:
+        save_checkpoint(
+            self._checkpoints,
+            policy,
+            version=version,
+            config_digest=self._config.digest,
+            log_position=self._session.log.length,
+            optimizer=learner.optimizer.state() if learner else None,
+        )
+        # Kept: the warmed-up planner, and what a resume with this lag can ask for.
+        for old in range(version - self._config.rl.policy_lag - 2, WARMED_UP, -1):
+            folder = self._checkpoints / checkpoint_name(old)
+            if not folder.exists():
+                break
+            shutil.rmtree(folder)
+
+
+def _events(episodes: Iterable[Episode]) -> Iterable[Event]:
+    for episode in episodes:
+        for event in (episode.started, episode.opening, *episode.transitions, episode.ended):
+            if event is not None:
+                yield event
