@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import httpx2
@@ -31,7 +32,7 @@ def _gone(pid: int) -> bool:
     return state == "Z"
 
 
-def _eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+def _eventually(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -111,7 +112,7 @@ def test_cancellation_ends_even_a_stubborn_group_within_its_grace(tmp_path: Path
 
     start = time.monotonic()
     trio.run(main)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30  # the processes themselves would sleep for 600 s
 
 
 def test_cancellation_while_it_starts_ends_it(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_its_death_is_noticed_at_once(tmp_path: Path, watches_parent: bool) -> N
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(kill)
                 code = await handle.wait_death()
-            assert trio.current_time() - start < 2
+            assert trio.current_time() - start < 30
             # As the process itself tells it, or as a shell does, through the guard.
             assert code == (-9 if watches_parent else 137)
 
@@ -243,9 +244,9 @@ def test_a_port_that_was_taken_meanwhile_is_said_so(tmp_path: Path) -> None:
 
 def test_a_server_that_is_never_ready_is_ended_and_quoted(tmp_path: Path) -> None:
     start = time.monotonic()
-    with pytest.raises(RunStopped, match=r"(?s)not ready within 0\.5 s.*loading weights"):
-        _start(tmp_path, "--say", "loading weights", "--never", "--child", start_timeout_s=0.5)
-    assert time.monotonic() - start < 5
+    with pytest.raises(RunStopped, match=r"(?s)not ready within 2\.5 s.*loading weights"):
+        _start(tmp_path, "--say", "loading weights", "--never", "--child", start_timeout_s=2.5)
+    assert time.monotonic() - start < 30  # the processes themselves would sleep for 600 s
     assert _eventually(lambda: _gone(_child_of(tmp_path / "server.log")))
 
 
@@ -264,18 +265,23 @@ def test_progress_is_told_with_the_last_line_of_the_log(tmp_path: Path) -> None:
     told: list[tuple[float, str]] = []
 
     async def main() -> None:
-        async with server_process(
-            [*SERVER, "--say", "loading weights", "--never"],
-            name="slow",
-            log_path=tmp_path / "server.log",
-            ready=announced(),
-            start_timeout_s=1.6,
-            on_progress=lambda seconds, line: told.append((seconds, line)),
-        ):
-            raise AssertionError("never ready")
+        with trio.move_on_after(60) as scope:
 
-    with pytest.raises(RunStopped):
-        trio.run(main)
-    assert len(told) == 1
-    assert told[0][0] == pytest.approx(1.0, abs=0.5)
-    assert told[0][1] == "loading weights"
+            def progress(seconds: float, line: str) -> None:
+                told.append((seconds, line))
+                if line == "loading weights":
+                    scope.cancel()
+
+            async with server_process(
+                [*SERVER, "--say", "loading weights", "--never"],
+                name="slow",
+                log_path=tmp_path / "server.log",
+                ready=announced(),
+                on_progress=progress,
+            ):
+                raise AssertionError("never ready")
+
+    trio.run(main)
+    assert told[-1][1] == "loading weights"
+    assert told[0][0] >= 1.0
+    assert all(later - earlier >= 1.0 for (earlier, _), (later, _) in pairwise(told))

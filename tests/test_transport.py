@@ -83,11 +83,13 @@ def test_a_server_that_sends_head_and_body_apart_costs_no_delayed_acknowledgemen
 
     async def main() -> None:
         async with http_server(say) as server, PlainTransport() as transport:
-            start = trio.current_time()
-            for _ in range(40):
+            took: list[float] = []
+            for _ in range(20):
+                start = trio.current_time()
                 await transport.handle_async_request(_request(server.url))
-            # The kernel's delayed acknowledgement is 40 ms: 1.6 s in all, against some 20 ms without.
-            assert trio.current_time() - start < 0.8
+                took.append(trio.current_time() - start)
+            # The kernel's delayed acknowledgement is 40 ms in every call but the first few; without it, under 1 ms.
+            assert sorted(took)[5] < 0.03
 
     trio.run(main)
 
