@@ -7,13 +7,21 @@ from collections.abc import Sequence
 from harness.core.messages import Message, Struct
 from harness.core.sections import parse
 from harness.domain.knowledge_graph import KnowledgeGraph
-from simulator.scripted import actor, judge, reasoner, user
+from simulator.scripted import actor, examiner, guests, judge, reasoner, user
 from simulator.scripted.dice import Dice
 from simulator.scripted.hearing import Ear
 
-_WRITERS = {"preference_reasoner": reasoner.answer, "actor": actor.answer, "seeker": user.answer}
-_JUDGES = frozenset(("reward", "evaluator"))
-ROLES = (*_WRITERS, *sorted(_JUDGES))
+_WRITERS = {
+    "preference_reasoner": reasoner.answer,
+    "actor": actor.answer,
+    "seeker": user.answer,
+    **guests.WRITERS,
+}
+_JUDGES = {
+    **dict.fromkeys(("evaluator", "reward"), judge.distribution),
+    **dict.fromkeys(examiner.ROLES, examiner.distribution),
+}
+ROLES = (*_WRITERS, *_JUDGES)
 
 
 class UnknownRole(ValueError):
@@ -50,7 +58,7 @@ class World:
     def replies(self, prompt: Prompt, *, n: int, seed: int | None, temperature: float) -> list[str]:
         """n texts; sample i uses seed + i, as vLLM does."""
         if prompt.role in _JUDGES:
-            probabilities = judge.distribution(prompt.role, prompt.sections, self.ear)
+            probabilities = _JUDGES[prompt.role](prompt.role, prompt.sections, self.ear)
             return [judge.sample(probabilities, temperature, dice) for dice in self._dice(prompt, n, seed, temperature)]
         writer = _WRITERS[prompt.role]
         return [writer(prompt.sections, dice, self.ear) for dice in self._dice(prompt, n, seed, temperature)]
@@ -59,7 +67,7 @@ class World:
         """The judge's label -> probability for the first token of its reply; empty for the roles that write."""
         if prompt.role not in _JUDGES:
             return {}
-        return dict(zip(judge.LABELS, judge.distribution(prompt.role, prompt.sections, self.ear), strict=True))
+        return dict(zip(judge.LABELS, _JUDGES[prompt.role](prompt.role, prompt.sections, self.ear), strict=True))
 
     @staticmethod
     def _dice(prompt: Prompt, n: int, seed: int | None, temperature: float) -> list[Dice]:

@@ -1,0 +1,69 @@
+"""One model call of a baseline with bounded repair, and the search that all baselines share.
+
+The same rules as the RSO actor's: another seed for each try, then the turn fails as data (`ReplyError`). Left out: what
+is asked and how the answer is read, which differ from system to system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from experts.fact_retriever import RetrieverQuery
+from harness.core import seeds
+from harness.core.errors import ReplyError
+from harness.core.messages import ChatReply, ChatRequest, Evidence, Message, State
+from harness.core.seams import ChatModel
+
+T = TypeVar("T")
+
+Search = Callable[[RetrieverQuery], Awaitable[Evidence]]
+"""The shared retriever, as a lane's ``ask``."""
+
+_TRIES = 2
+_NO_SCHEMA = msgspec.Raw(b"")
+
+
+async def ask(
+    model: ChatModel,
+    role: str,
+    state: State,
+    messages: tuple[Message, ...],
+    read: Callable[[ChatReply], T | None],
+    *,
+    temperature: float,
+    max_tokens: int,
+    choices: tuple[str, ...] = (),
+    json_schema: msgspec.Raw = _NO_SCHEMA,
+    round_: int = 0,
+) -> T:
+    """What ``read`` makes of the reply, asked for once more where it makes None of it.
+
+    ``round_`` tells calls of one role in one turn apart, so that each has its own luck.
+    """
+    for attempt in range(_TRIES):
+        reply = await model.complete(
+            ChatRequest(
+                role=role,
+                episode=state.episode,
+                turn=state.turn,
+                messages=messages,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                seed=seeds.request_seed(state.seed, state.turn, role, round_, attempt),
+                choices=choices,
+                json_schema=json_schema,
+            )
+        )
+        found = read(reply) if reply.texts else None
+        if found is not None:
+            return found
+    raise ReplyError(f"the {role} gave no readable reply in {_TRIES} tries in turn {state.turn}")
+
+
+def seeker_words(state: State) -> str:
+    """All that the seeker has said, as wishes for the retriever (it takes text apart at semicolons)."""
+    said = [utterance.text for utterance in state.history if utterance.speaker == "seeker"]
+    return f"Wants: {'; '.join(text.replace(chr(10), ' ') for text in said)}" if said else ""

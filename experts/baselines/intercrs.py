@@ -1,0 +1,41 @@
+"""InterCRS: the interactive recommender of iEvaLM (Wang et al., EMNLP 2023): recommends every turn, clarifies by chat.
+
+From that paper: recommendation and conversation are two modules; the ranking is a nearest-neighbour search with the
+embedded dialogue, made anew each turn; what the model says is free-form chat that clarifies. Decided here: the query is
+the seeker's side of the dialogue (its own suggestions would draw the ranking to themselves); the pick is the first of
+the shared retriever's ranking and is said in a fixed sentence after the chat, so that no model call can lose it; the
+pick is named again while it stays first. The paper's chat sees no items, and so states no facts about them.
+"""
+
+from __future__ import annotations
+
+from experts.baselines.asking import Search, seeker_words
+from experts.baselines.clarifying import clarify
+from experts.fact_retriever import RetrieverQuery
+from harness.core.messages import RecommenderTurn, State
+from harness.core.seams import ChatModel
+
+PICK = "My pick for you is {item}."
+
+
+class InterCRS:
+    """One retrieval and one call a turn."""
+
+    def __init__(self, model: ChatModel, search: Search, *, temperature: float, max_tokens: int) -> None:
+        self._model = model
+        self._search = search
+        self._temperature = temperature
+        self._max_tokens = max_tokens
+
+    async def respond(self, state: State) -> RecommenderTurn:
+        evidence = await self._search(RetrieverQuery(state=state, preferences=seeker_words(state)))
+        chat = await clarify(self._model, state, temperature=self._temperature, max_tokens=self._max_tokens)
+        if not evidence.candidates:
+            return RecommenderTurn(response=chat, ranking=evidence.ranking)
+        best = evidence.candidates[0]
+        return RecommenderTurn(
+            response=f"{chat} {PICK.format(item=best.name)}",
+            recommended=(best.id,),
+            ranking=evidence.ranking,
+            facts=evidence.facts,
+        )

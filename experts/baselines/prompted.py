@@ -1,0 +1,88 @@
+"""A language model that is simply prompted to be a recommender, with in-context examples: QwenCRS and LlamaCRS.
+
+From the paper (section IV, baselines): a general chat model in the role of the recommender, once Qwen, once Llama; the
+model is the config's affair, the code is one. Decided here: two example exchanges of our own (one that asks, one that
+recommends); candidates from the shared retriever, searched with the seeker's last messages, since without them a model
+recommends films that the graph does not know; no strategies, no inferred preferences; the RSO actor's reply format and
+decoding, so that a difference is not one of formats.
+"""
+
+from __future__ import annotations
+
+from experts.actor import reply_schema, table
+from experts.baselines.asking import Search, ask
+from experts.fact_retriever import RetrieverQuery
+from experts.prompts import render_candidates
+from experts.replies import ActorReply, read_actor_reply, read_cut_actor_reply
+from harness.core.messages import ChatReply, Item, Message, RecommenderTurn, State
+from harness.core.seams import ChatModel
+from harness.core.sections import prompt, render_dialogue
+
+ROLE = "actor"
+
+INSTRUCTIONS = """\
+You are a film recommender in a chat with a seeker. Write your next message.
+- Find out what the seeker wants, recommend a film that fits, and answer questions about it.
+- Use two or three short, natural sentences.
+- Recommend only films listed under CANDIDATES, and name a film with its year.
+EXAMPLES shows two messages of good recommenders in other conversations.
+Reply with one JSON object: {"text": "your message", "items": [numbers of the candidates you recommend in it]}
+Use "items": [] if you recommend none."""
+
+EXAMPLES = """\
+Seeker says: Hi, I need something for a quiet evening with my father.
+Reply: {"text": "With pleasure! Which kinds of film does he enjoy, and is there an actor you both like?", "items": []}
+Seeker says: We love slow westerns, the older the better.
+Reply: {"text": "Then try High Noon (1952): a western with Gary Cooper that takes its time. How does it sound?", \
+"items": [1]}"""
+
+_TASK = "Write the recommender's next message as one JSON object."
+
+
+class PromptedCRS:
+    """One retrieval and one call a turn."""
+
+    def __init__(self, model: ChatModel, search: Search, *, temperature: float, max_tokens: int) -> None:
+        self._model = model
+        self._search = search
+        self._temperature = temperature
+        self._max_tokens = max_tokens
+
+    async def respond(self, state: State) -> RecommenderTurn:
+        evidence = await self._search(RetrieverQuery(state=state))
+        candidates = evidence.candidates
+        spoken = await ask(
+            self._model,
+            ROLE,
+            state,
+            _messages(state, candidates),
+            lambda reply: read_reply(reply, candidates, state),
+            temperature=self._temperature,
+            max_tokens=self._max_tokens,
+            json_schema=reply_schema(len(candidates)),
+        )
+        return RecommenderTurn(
+            response=spoken.text, recommended=spoken.recommended, ranking=evidence.ranking, facts=evidence.facts
+        )
+
+
+def read_reply(reply: ChatReply, candidates: tuple[Item, ...], state: State) -> ActorReply | None:
+    """A structured reply by the RSO actor's rules: validated against the candidates, a cut one by its text."""
+    spoken = read_actor_reply(reply.texts[0], candidates, table(state))
+    if spoken is None and reply.usage.truncated:
+        return read_cut_actor_reply(reply.texts[0], candidates)
+    return spoken
+
+
+def _messages(state: State, candidates: tuple[Item, ...]) -> tuple[Message, ...]:
+    return prompt(
+        ROLE,
+        INSTRUCTIONS,
+        {
+            "EXAMPLES": EXAMPLES,
+            "DIALOGUE": render_dialogue(state.history),
+            "TURN": f"turn {state.turn} of {state.max_turns}",
+            "CANDIDATES": render_candidates(candidates),
+            "TASK": _TASK,
+        },
+    )
