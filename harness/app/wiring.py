@@ -11,11 +11,16 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import platformdirs
 import trio
 
 from experts.actor import Actor
+from experts.baselines.asking import Search
+from experts.baselines.intercrs import InterCRS
+from experts.baselines.pccrs import PCCRS
+from experts.baselines.prompted import PromptedCRS
 from experts.entity_index import EntityIndex, build_index
 from experts.fact_retriever import FactRetriever
 from experts.network import NetworkOfExperts
@@ -28,12 +33,12 @@ from harness.app.servers import open_server
 from harness.core.config import Config, Model
 from harness.core.conversation import Cast, Spent
 from harness.core.errors import InputError
-from harness.core.lane import Lane, call_lane
+from harness.core.lane import Lane, batch_lane, call_lane
 from harness.core.ledger import Ledger
 from harness.core.llm import OpenAIChat
 from harness.core.messages import Scenario, Score, SeekerReply, State
 from harness.core.retry import RetryPolicy
-from harness.core.seams import ChatModel, Policy
+from harness.core.seams import ChatModel, Policy, Recommender
 from harness.domain.text_encoder import TextEncoder, load_encoder, use_one_thread
 from learner.encoder_policy import EncoderPolicy
 from learner.policy import FixedPolicy, TrainablePolicy, UniformPolicy
@@ -43,6 +48,16 @@ from simulator.seeker import LLMSeeker
 MAX_BATCH = 64
 """Items that one lane takes at a time; more would only wait in a worker thread instead of the inbox."""
 INBOX = 4096
+
+
+class Baseline(Protocol):
+    """How a system to compare with is built; its model is the one that plays the actor."""
+
+    def __call__(self, model: ChatModel, search: Search, *, temperature: float, max_tokens: int) -> Recommender: ...
+
+
+BASELINES: Mapping[str, Baseline] = {"prompted": PromptedCRS, "intercrs": InterCRS, "pccrs": PCCRS}
+"""The recommenders beside RSO, by the name that a comparison file calls them."""
 
 
 def encoder_of(config: Config) -> TextEncoder:
@@ -133,17 +148,28 @@ def secrets_of(config: Config) -> tuple[str, ...]:
 
 
 class NetworkPlayers:
-    """RSO's cast: the network of experts with its planner pinned to a version, the seeker and the judges."""
+    """RSO's cast: the network of experts with its planner pinned to a version, the seeker and the judges.
 
-    def __init__(self, network: NetworkOfExperts, seeker: _LanedSeeker, evaluator: _LanedJudge, ledger: Ledger) -> None:
+    A ``baseline`` takes the network's place as recommender; the network is then the judge alone.
+    """
+
+    def __init__(
+        self,
+        network: NetworkOfExperts,
+        seeker: _LanedSeeker,
+        evaluator: _LanedJudge,
+        ledger: Ledger,
+        baseline: Recommender | None = None,
+    ) -> None:
         self.network = network
+        self._baseline = baseline
         self.ledger = ledger
         self._seeker = seeker
         self._evaluator = evaluator
 
     def cast(self, version: int, *, evaluating: bool) -> Cast:
         return Cast(
-            recommender=self.network.at(version),
+            recommender=self._baseline or self.network.at(version),
             seeker=self._seeker,
             judge=self.network,
             evaluator=self._evaluator if evaluating else None,
@@ -157,12 +183,14 @@ class NetworkPlayers:
 async def open_players(
     config: Config,
     inputs: Inputs,
-    clients: Mapping[str, OpenAIChat],
+    clients: Mapping[str, Served],
     policy_at: Callable[[int], Policy],
     embed_and_index: tuple[TextEncoder, EntityIndex],
     progress: Progress,
+    *,
+    baseline: str = "",
 ) -> AsyncIterator[NetworkPlayers]:
-    """All experts on their lanes, at work until the block ends."""
+    """All experts on their lanes, at work until the block ends; ``baseline`` names another recommender than RSO."""
     ledger = Ledger()
 
     def model(role: str) -> ChatModel:
@@ -184,7 +212,11 @@ async def open_players(
         )
 
     encoder, index = embed_and_index
-    without, decoding, strategies = config.network.without, config.decoding, inputs.strategies
+    without: tuple[str, ...] = config.network.without
+    if baseline:
+        without = ("planner", "preference_reasoner", "fact_retriever")
+    decoding, strategies = config.decoding, inputs.strategies
+    retriever = FactRetriever(inputs.graph, index, encoder.embed)
     network = NetworkOfExperts(
         planner=None if "planner" in without else Planner(policy_at, strategies),
         reasoner=None
@@ -194,7 +226,7 @@ async def open_players(
             temperature=decoding.preference_reasoner.temperature,
             max_tokens=decoding.preference_reasoner.max_tokens,
         ),
-        retriever=None if "fact_retriever" in without else FactRetriever(inputs.graph, index, encoder.embed),
+        retriever=None if "fact_retriever" in without else retriever,
         actor=Actor(
             model("actor"),
             strategies,
@@ -218,7 +250,17 @@ async def open_players(
     async with network.open(), trio.open_nursery() as nursery:
         await nursery.start(seeker.lane.serve)
         await nursery.start(evaluator.lane.serve)
-        yield NetworkPlayers(network, seeker, evaluator, ledger)
+        other: Recommender | None = None
+        if baseline:
+            facts = batch_lane("fact retriever", retriever.retrieve, max_batch=MAX_BATCH, capacity=INBOX)
+            await nursery.start(facts.serve)
+            other = BASELINES[baseline](
+                model("actor"),
+                facts.ask,
+                temperature=decoding.actor.temperature,
+                max_tokens=decoding.actor.max_tokens,
+            )
+        yield NetworkPlayers(network, seeker, evaluator, ledger, other)
         nursery.cancel_scope.cancel()
 
 
