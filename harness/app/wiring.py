@@ -39,6 +39,7 @@ from harness.core.llm import OpenAIChat
 from harness.core.messages import Scenario, Score, SeekerReply, State
 from harness.core.retry import RetryPolicy
 from harness.core.seams import ChatModel, Policy, Recommender
+from harness.core.tape import Served
 from harness.domain.text_encoder import TextEncoder, load_encoder, use_one_thread
 from learner.encoder_policy import EncoderPolicy
 from learner.policy import FixedPolicy, TrainablePolicy, UniformPolicy
