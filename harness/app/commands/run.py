@@ -39,6 +39,7 @@ from harness.core import rundir
 from harness.core.config import Config, config_from_tree, load_config, overridden
 from harness.core.eventlog import open_log, read_episodes, run_digest
 from harness.core.scheduler import Stopping
+from harness.core.tape import TAPE, open_tape
 from learner.checkpoint import load_checkpoint
 from learner.policy import TrainablePolicy
 from learner.versions import PolicyVersions
@@ -131,11 +132,18 @@ async def _at_work(config: Config, inputs: Inputs, folder: Path, progress: Progr
     progress.begin("reading the films", len(inputs.graph.items))
     index = await trio.to_thread.run_sync(index_of, inputs, encoder, progress.advance)
     finished = read_episodes(folder / rundir.EPISODES) if (folder / rundir.EPISODES).exists() else ()
-    with MetricsFile(folder) as metrics:
+    with MetricsFile(folder) as metrics, open_tape(folder / TAPE) as tape:
         async with (
             open_models(config, inputs, folder, progress) as models,
-            open_players(config, inputs, models, versions.at, (encoder, index), progress) as players,
-            open_log(folder / rundir.EPISODES) as events,
+            open_players(
+                config,
+                inputs,
+                {name: tape.recording(model, name) for name, model in models.items()},
+                versions.at,
+                (encoder, index),
+                progress,
+            ) as players,
+            open_log(folder / rundir.EPISODES, run_sync=tape.then_log) as events,
         ):
             session = Session(config, events, players, progress, stopping, finished)
             await _phases(session, inputs, planner, versions, folder, metrics)
