@@ -106,7 +106,7 @@ class VllmLike:
         if "structured_outputs" in body:
             if not self.choices:
                 return httpx2.Response(400, json={"error": {"message": "Unknown parameter: structured_outputs"}})
-            return httpx2.Response(200, json=_completion(body["structured_outputs"]["choice"][-1]))
+            return httpx2.Response(200, json=_completion(body["structured_outputs"].get("choice", ["text"])[-1]))
         answer = _completion("3", finish="length")
         if body.get("logprob_token_ids") and self.labels:
             top = [{"token": f"token_id:{i}", "logprob": -(i - 1048) / 10} for i in body["logprob_token_ids"]]
@@ -200,6 +200,8 @@ def test_a_vllm_like_server_is_asked_once_and_constrained() -> None:
                     nursery.start_soon(chat.complete, _request(choices=("yes", "no")))
             assert len(server.paths) == asked + 5
             assert server.bodies[-1]["structured_outputs"] == {"choice": ["yes", "no"]}
+            await chat.complete(_request(pattern="Wants: .+"))
+            assert server.bodies[-1]["structured_outputs"] == {"regex": "Wants: .+"}
 
     run(main)
 
@@ -239,6 +241,8 @@ def test_what_a_plain_server_lacks_is_found_out(server: VllmLike, offers: Capabi
                     await chat.complete(_request(label_logprobs=("1", "2")))
             if not offers.choices:
                 await chat.complete(_request(choices=("yes", "no")))
+                assert "structured_outputs" not in server.bodies[-1]
+                await chat.complete(_request(pattern="Wants: .+"))
                 assert "structured_outputs" not in server.bodies[-1]
 
     run(main)

@@ -102,6 +102,7 @@ CHANGES: Mapping[str, tuple[dict[str, Any], str]] = {
     "temperature": ({"temperature": 0.0}, r"temperature is 0\.0, recorded was 0\.7"),
     "max_tokens": ({"max_tokens": 49}, "max_tokens is 49, recorded was 50"),
     "choices": ({"choices": ("1",)}, "choices is"),
+    "pattern": ({"pattern": "a+"}, r"pattern is a\+"),
     "schema": ({"json_schema": msgspec.Raw(b"{}")}, "json_schema is {}"),
     "system": (
         {"messages": prompt("actor", "Sing.", {"DIALOGUE": "Seeker: Hello.", "STRATEGY": "CREDIBILITY: facts"})},

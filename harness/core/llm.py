@@ -51,7 +51,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     label_logprobs: bool
     """Log-probabilities of given tokens in one decode step (vLLM, scripted); without it, rewards are sampled."""
     choices: bool
-    """Replies constrained to given strings; without it, the prompt alone asks for them."""
+    """Replies constrained to given strings or patterns; without it, the prompt alone asks for them."""
 
 
 class _Refused(CallError):
@@ -124,7 +124,7 @@ class OpenAIChat:
             if not (await self.capabilities()).label_logprobs:
                 raise CallError(f"{self.model} at {self.shown_url} does not give the log-probabilities of labels")
             await self._look_up(request.label_logprobs)
-        constrain = bool(request.choices) and (await self.capabilities()).choices
+        constrain = bool(request.choices or request.pattern) and (await self.capabilities()).choices
         reply, retries = await self._chat(request, constrain=constrain)
         timing = {"seconds": trio.current_time() - started_at, "retries": float(retries)}
         return msgspec.structs.replace(reply, timing=timing)

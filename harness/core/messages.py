@@ -309,6 +309,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     """Non-empty: constrain the reply to one of these strings."""
     json_schema: msgspec.Raw = msgspec.Raw(b"")
     """Non-empty: constrain the reply to this JSON schema."""
+    pattern: str = ""
+    """Non-empty: constrain the whole reply to this regular expression, where the server can; the prompt asks anyway."""
     label_logprobs: tuple[str, ...] = ()
     """Non-empty: read the log-probabilities of these one-token labels in one decode step."""
 

@@ -66,6 +66,7 @@ class _Decoding(Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...]
     json_schema: str
     label_logprobs: tuple[str, ...]
+    pattern: str = ""
 
 
 class _Form(Struct, frozen=True, kw_only=True, tag_field="record", tag="form"):
@@ -314,6 +315,7 @@ def _decoding(request: ChatRequest) -> _Decoding:
         choices=request.choices,
         json_schema=bytes(request.json_schema).decode(),
         label_logprobs=request.label_logprobs,
+        pattern=request.pattern,
     )
 
 

@@ -1,8 +1,8 @@
 """What goes over the wire to an OpenAI-compatible server and what comes back: pure functions of bytes.
 
 Requests follow the OpenAI chat API; three fields are vLLM's (0.32, ``entrypoints/openai/chat_completion/protocol.py``):
-``structured_outputs`` with a list of choices, ``logprob_token_ids`` and ``return_tokens_as_token_ids``. Only the fields
-that the harness uses are decoded; msgspec skips the rest without building it.
+``structured_outputs`` with a list of choices or a pattern, ``logprob_token_ids`` and ``return_tokens_as_token_ids``.
+Only the fields that the harness uses are decoded; msgspec skips the rest without building it.
 
 A label read asks for one token and the log-probabilities of given token ids. vLLM gives them *before* temperature, and
 a grammar's mask is applied before that, so a label read is sent without ``choices``: the labels' mass stays visible.
@@ -89,7 +89,8 @@ _error = msgspec.json.Decoder(_ErrorBody)
 def encode_chat(request: ChatRequest, *, model: str, label_ids: Mapping[str, int], constrain: bool) -> bytes:
     """The body of one chat request; ``label_ids`` holds the token id of every label of a label read.
 
-    ``constrain`` False leaves ``choices`` out, for servers that do not know the field; the prompt asks for them anyway.
+    ``constrain`` False leaves ``choices`` and ``pattern`` out, for servers that do not know the field; the prompt asks
+    for them anyway.
     Lone surrogates, which JSON cannot carry, and NUL become U+FFFD.
     """
     body: dict[str, object] = {"model": model, "messages": request.messages, "seed": request.seed}
@@ -107,6 +108,8 @@ def encode_chat(request: ChatRequest, *, model: str, label_ids: Mapping[str, int
             body["n"] = request.n
         if request.choices and constrain:
             body["structured_outputs"] = {"choice": request.choices}
+        elif request.pattern and constrain:
+            body["structured_outputs"] = {"regex": request.pattern}
         if bytes(request.json_schema):
             schema = {"name": "reply", "schema": request.json_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
