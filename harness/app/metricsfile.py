@@ -19,7 +19,7 @@ class MetricsFile:
     def __init__(self, folder: Path) -> None:
         path = folder / METRICS
         repair(path)
-        self._written = {(line["type"], line.get("version")) for line in read_metrics(path)}
+        self._written = {_key(line) for line in read_metrics(path)}
         self._file = path.open("ab", buffering=0)
         self._board = SummaryWriter(str(folder / TENSORBOARD))
 
@@ -35,10 +35,9 @@ class MetricsFile:
     def write(self, kind: str, report: msgspec.Struct) -> None:
         """One line ``{"type": kind, ...}``; the numbers of a report that has a version go to TensorBoard too."""
         line: dict[str, Any] = {"type": kind, **msgspec.to_builtins(report)}
-        key = (kind, line.get("version"))
-        if key in self._written:
+        if _key(line) in self._written:
             return
-        self._written.add(key)
+        self._written.add(_key(line))
         self._file.write(msgspec.json.encode(line) + b"\n")
         if line.get("version") is not None:
             for name, value in line.items():
@@ -46,6 +45,10 @@ class MetricsFile:
                     self._board.add_scalar(f"{kind}/{name}", value, line["version"])
             for name, value in line.get("strategy_shares", {}).items():
                 self._board.add_scalar(f"strategy/{name}", value, line["version"])
+
+
+def _key(line: dict[str, Any]) -> tuple[object, ...]:
+    return line["type"], line.get("name"), line.get("version")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

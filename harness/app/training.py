@@ -1,7 +1,7 @@
 """The learner's side of a run: warm-up, reinforcement, their checkpoints, and coming back to them after a stop.
 
-Version -1 is the untrained planner, 0 the warmed-up one, u + 1 what update u made. Updates are a function of the log, so
-a resumed run loads a checkpoint and sends the finished episodes through the learner again: the same weights.
+Version -1 is the untrained planner, 0 the warmed-up one, u + 1 what update u made. Updates are a function of the log,
+so a resumed run loads a checkpoint and sends the finished episodes through the learner again: the same weights.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`doctor`: whether this machine, an experiment's inputs and its servers are fit for a run; nothing is changed.
 
-Each check is a line: ok, note (works, but know this) or FAILED. One failed check is exit code 1; a config that cannot be
-read is exit code 2 like everywhere.
+Each check is a line: ok, note (works, but know this) or FAILED. One failed check is exit code 1; a config that cannot
+be read is exit code 2 like everywhere.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from harness.app.estimate import estimate
 from harness.app.estimate import table as estimate_table
-from harness.app.evaluation.metrics import headline
+from harness.app.evaluation.metrics import Measure, headline
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
 from harness.app.inputs import Inputs, read_inputs
 from harness.app.logs import logging_to
@@ -158,31 +158,38 @@ async def _phases(
     metrics: MetricsFile,
 ) -> None:
     """The main job, in order."""
-    await session.play(session.jobs("before", inputs.held_out, lambda index: UNTRAINED))
+    measures = _measures(session.config, inputs)
+
+    async def evaluate(name: str, version: int) -> None:
+        episodes = await session.play(session.jobs(name, inputs.held_out, lambda index: version))
+        metrics.write("evaluation", summarize_phase(name, version, episodes, measures))
+
+    await evaluate("before", UNTRAINED)
     if planner is None:
         return
     training = Training(session, planner, versions, folder / rundir.CHECKPOINTS, metrics)
     await training.warm_up(inputs.dialogues)
-    await session.play(session.jobs("warmup", inputs.held_out, lambda index: WARMED_UP))
+    await evaluate("warmup", WARMED_UP)
     if not training.updates:
         return
     await training.reinforce(inputs.training)
-    await session.play(session.jobs("rl", inputs.held_out, lambda index: training.updates))
+    await evaluate("rl", training.updates)
+
+
+def _measures(config: Config, inputs: Inputs) -> dict[str, Measure]:
+    return headline(
+        graph=inputs.graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
+    )
 
 
 def _summarize(config: Config, inputs: Inputs, folder: Path, seconds: float) -> Summary:
     """From the log alone; written to `summary.json`."""
     path = folder / rundir.EPISODES
     episodes = read_episodes(path) if path.exists() else ()
-    measures = headline(
-        graph=inputs.graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
-    )
-    by_phase = {
-        name: [episode for episode in episodes if episode.started.phase == name]
-        for name in estimate(config, inputs).phases
-    }
-    evaluations = {name: found for name, found in by_phase.items() if name != "train" and found}
+    measures = _measures(config, inputs)
     wanted = estimate(config, inputs).phases
+    by_phase = {name: [episode for episode in episodes if episode.started.phase == name] for name in wanted}
+    evaluations = {name: found for name, found in by_phase.items() if name != "train" and found}
     summary = Summary(
         world=world_of(config),
         phases=tuple(

@@ -17,7 +17,7 @@ from harness.core.episode import Episode
 from harness.core.messages import Struct, Usage
 
 COLUMNS = {
-    "mean_return": "return (Eq. 8)",
+    "mean_return": "R_1 (Eq. 8)",
     "mean_objective": "objective",
     "conv_sr": "Conv-SR",
     "turns": "turns",
@@ -95,7 +95,7 @@ def tokens_by_role(episodes: Sequence[Episode]) -> dict[str, Usage]:
 def table(summary: Summary) -> Table:
     """The final table: a row a measure, a column a phase, and the paired difference RL - warm-up."""
     shown = Table(title=f"World: {summary.world}", title_justify="left", box=box.SIMPLE_HEAD)
-    shown.add_column("")
+    shown.add_column("", no_wrap=True)
     for phase in summary.phases:
         shown.add_column(PHASE_TITLES.get(phase.name, phase.name), justify="right", no_wrap=True)
     if summary.differences:
