@@ -56,17 +56,20 @@ class NotRecorded(HarnessError):
         super().__init__(f"episode {request.episode}, turn {request.turn}, {request.role}: {field}")
 
 
-class _Decoding(Struct, frozen=True, kw_only=True):
-    """How the replies were to be drawn: `ChatRequest`'s fields of the same names."""
+class _Decoding(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the replies were to be drawn: `ChatRequest`'s fields of the same names.
+
+    What is not used is left out, so that a field that `ChatRequest` gets one day leaves older tapes valid.
+    """
 
     max_tokens: int
     temperature: float
-    n: int
-    stop: tuple[str, ...]
-    choices: tuple[str, ...]
-    json_schema: str
-    label_logprobs: tuple[str, ...]
+    n: int = 1
+    stop: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     pattern: str = ""
+    json_schema: str = ""
+    label_logprobs: tuple[str, ...] = ()
 
 
 class _Form(Struct, frozen=True, kw_only=True, tag_field="record", tag="form"):
