@@ -31,7 +31,7 @@ _REFUSAL = re.compile(
 )
 _YEAR_CLAIM = re.compile(r"\b(?:released in|came out in|made in|from) (\d{4})\b(?!s)", re.IGNORECASE)
 _YES = re.compile(
-    r"\bI(?:'ll| will| am going to) (?:watch|try|check|go with|give)|\bsold\b|going with|\bit is\b.*\bthank",
+    r"\bI(?:'ll| will| am going to) (?:watch|try|check|go with|give)|\bsold,|going with|\bit is\b.*\bthank",
     re.IGNORECASE,
 )
 _ACCEPTED = 0.93

@@ -1,4 +1,4 @@
-"""Planners by hand for the workbench: straw men, an open-loop schedule, a rule that reads, a rule that knows the persona.
+"""Planners by hand for the workbench: straw men, an open-loop schedule, one that reads, one that knows the persona.
 
 They bound what there is to learn. `reading_rule` sees what a learned planner sees (the dialogue and its own earlier
 strategies); `knowing_rule` is the same rule told the traits, an upper bound no planner can be asked to reach.
@@ -119,7 +119,9 @@ def _guessed(view: View) -> dict[str, str]:
     said = [utterance.text for utterance in view.history if utterance.speaker == "seeker"]
     for text in said:
         for trait, values in (("taste", ("facts", "warmth")), ("articulacy", ("attributes", "films"))):
-            traits |= {trait: value for value in values if _holds(text, phrases.CUES[value])}
+            for value in values:
+                if _holds(text, phrases.CUES[value]):
+                    traits[trait] = value
         if _holds(text, phrases.CUES["sceptical"]):
             traits["trust"] = "sceptical"
     for strategy, text in zip(view.strategies, said[1:], strict=False):

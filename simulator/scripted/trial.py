@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
+from zlib import crc32
 
 from harness.core.messages import Goal, Persona, Struct, Utterance
 from harness.core.sections import render_dialogue
@@ -31,6 +33,15 @@ Policy = Callable[[View], str]
 TAU = 0.75
 SAMPLES = 10
 CANDIDATES = 5
+
+
+@lru_cache(maxsize=64)
+def _line(utterance: Utterance) -> str:
+    return render_dialogue((utterance,))
+
+
+def _rendered(history: Sequence[Utterance]) -> str:
+    return "\n".join(map(_line, history))
 
 
 class Played(Struct, frozen=True, kw_only=True):
@@ -85,7 +96,7 @@ class Trial:
         true = false = 0
         stop, ranking = "turns", []
         for turn in range(1, self._max_turns + 1):
-            dialogue = {"DIALOGUE": render_dialogue(history)}
+            dialogue = {"DIALOGUE": _rendered(history)}
             view = View(
                 turn=turn,
                 history=tuple(history),
@@ -96,7 +107,7 @@ class Trial:
             strategy = policy(view)
             strategies.append(strategy)
             preferences = reasoner.infer(history, ear) if self._reasoning else ""
-            ranking = self._rank(preferences or history[-1].text, seed, turn)
+            ranking = self._rank(preferences or history[-1].text)
             said = actor.write(
                 {
                     **dialogue,
@@ -135,7 +146,7 @@ class Trial:
         return Dice(request_seed(seed, turn, role))
 
     def _private(self, private: dict[str, str], history: Sequence[Utterance]) -> dict[str, str]:
-        return {**private, "DIALOGUE": render_dialogue(history)}
+        return {**private, "DIALOGUE": _rendered(history)}
 
     def _hear(self, private: dict[str, str], history: Sequence[Utterance], seed: int, turn: int) -> Utterance:
         reply = parse_reply(user.answer(self._private(private, history), self._dice(seed, turn, "seeker"), self._ear))
@@ -143,13 +154,13 @@ class Trial:
         return Utterance(speaker="seeker", text=reply.text)
 
     def _score(self, role: str, history: Sequence[Utterance], seed: int, turn: int) -> float:
-        probabilities = judge.distribution(role, {"DIALOGUE": render_dialogue(history)}, self._ear)
+        probabilities = judge.distribution(role, {"DIALOGUE": _rendered(history)}, self._ear)
         first = request_seed(seed, turn, role)
         scores = [int(judge.sample(probabilities, 1.0, Dice(first + index))) for index in range(SAMPLES)]
         return (sum(scores) / SAMPLES - 1.0) / 4.0
 
-    def _rank(self, preferences: str, seed: int, turn: int) -> list[str]:
-        """Items by the share of inferred wishes that they have, ties at random as by a rough embedding."""
+    def _rank(self, preferences: str) -> list[str]:
+        """Items by the share of inferred wishes that they have."""
         lines = preferences.split("\n")
         wishes = self._ear.graph.attributes_in(lines[0].removeprefix("Wants: "))
         seen = {item for line in lines if line.startswith("Seen: ") for item in self._ear.graph.titles_in(line)}
@@ -158,9 +169,9 @@ class Trial:
             for item in self._ear.covering(frozenset((wish,))):
                 counts[item] = counts.get(item, 0) + 1
         pool = counts if counts else {item.id: 0 for item in self._ear.graph.items[:200]}
-        query = lines[0]
+        query = lines[0]  # ties fall as by a rough embedding: at random, the same for the same query
         top = sorted(pool, key=lambda item: -pool[item])[:400]
-        ranked = sorted(top, key=lambda item: (-pool[item] + 0.5 * uniform(query, item), item))
+        ranked = sorted(top, key=lambda item: (-pool[item], crc32(f"{query}{item}".encode())))
         return [item for item in ranked if item not in seen][:10]
 
     def _candidates(self, ranking: Sequence[str]) -> str:
