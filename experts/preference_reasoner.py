@@ -15,6 +15,8 @@ from harness.core.messages import ChatRequest, State
 from harness.core.seams import ChatModel
 
 ROLE = "preference_reasoner"
+PATTERN = r"Wants: \S[^\n]{0,199}(\nAvoids: \S[^\n]{0,199})?(\nSeen: \S[^\n]{0,199})?"
+"""The reply's form, which servers that can enforce: a very small model repeats its lines until the token limit."""
 _TRIES = 2
 
 
@@ -53,6 +55,7 @@ class PreferenceReasoner:
                     temperature=self._temperature,
                     seed=seeds.request_seed(state.seed, state.turn, ROLE, attempt),
                     stop=self._stop,
+                    pattern=PATTERN,
                 )
             )
             preferences = tidy_preferences(reply.texts[0]) if reply.texts else None

@@ -3,8 +3,8 @@
 The system message of a role never changes, the dialogue only grows at its end, and what differs every turn comes last,
 so a server's prefix cache holds everything but the new words (PERFORMANCE, lever 2). The sections and their order are
 those of ``harness.core.sections``; the instructions are this project's own words, written for a 7B chat model and
-short enough for a very small one. Left out: the seeker's prompts (``simulator.seeker``) and the reading of replies
-(``experts.replies``).
+short enough for a very small one. They hold no example reply: a very small model copies it word for word. Left out: the
+seeker's prompts (``simulator.seeker``) and the reading of replies (``experts.replies``).
 """
 
 from __future__ import annotations
@@ -25,10 +25,7 @@ Answer with at most three lines and nothing else:
 Wants: genres, people, periods and qualities the seeker asks for, separated by semicolons
 Avoids: genres, people, periods or films the seeker dislikes or has turned down, separated by semicolons
 Seen: films the seeker says they have already watched, separated by semicolons
-Leave out a line that would be empty. If the seeker has told nothing yet, write: Wants: nothing known yet
-Example:
-Wants: thriller; Denzel Washington; 1990s
-Avoids: horror"""
+Leave out a line that would be empty. If the seeker has told nothing yet, write: Wants: nothing known yet"""
 
 ACTOR_INSTRUCTIONS = """\
 You are a friendly film recommender in a chat with a seeker. Write your next message.
@@ -37,8 +34,8 @@ You are a friendly film recommender in a chat with a seeker. Write your next mes
 - Recommend a film only if the strategy and the moment call for it, and only films listed under CANDIDATES.
 - Name a film with its year, for example Heat (1995). State no fact about a film that is not listed there.
 - Do not repeat a film that the seeker has turned down or seen.
-Reply with one JSON object: {"text": "your message", "items": [numbers of the candidates you recommend in it]}
-Use "items": [] if you recommend none."""
+Reply with one JSON object of two keys: "text" is the message as the seeker reads it; "items" is the list of the
+numbers of the candidates that you recommend in it, [] if you recommend none."""
 
 REWARD_INSTRUCTIONS = """\
 You judge a conversation between a seeker, who looks for a film, and a recommender.

@@ -21,6 +21,8 @@ from harness.core.seeds import request_seed
 ROLE = "seeker"
 ACCEPT = "[END]"
 LEAVE = "[LEAVE]"
+PATTERN = r"Feelings: \S[^\n]{0,199}\nReply: \S[^\n]{0,499}"
+"""The reply's form, which servers that can enforce: a very small model drops the labels and talks on for others."""
 
 INSTRUCTIONS = """\
 You play a person who looks for a film to watch and talks with a recommender. Stay this person all the time.
@@ -115,6 +117,7 @@ class LLMSeeker:
                 temperature=self._temperature,
                 seed=request_seed(state.seed, turn, ROLE, attempt),
                 stop=("\nRecommender:",),
+                pattern=PATTERN,
             )
             answer = await self._model.complete(request)
             parsed = parse_reply(answer.texts[0])
