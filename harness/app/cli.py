@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, InputError, Interrupted
 
 app = typer.Typer(
     add_completion=False,
@@ -24,8 +24,6 @@ app = typer.Typer(
     help="Simulate, train and evaluate strategy planners of conversational recommenders (RSO).",
     epilog="Exit codes: 0 done, 1 a check failed, 2 bad input, 3 stopped and resumable, 130 interrupted.",
 )
-
-INTERRUPTED = 130
 
 File = Annotated[Path, typer.Argument(help="Experiment file (TOML).")]
 Overrides = Annotated[
@@ -107,6 +105,87 @@ def model(
     command.model(name, python, Console())
 
 
+@app.command()
+def replay(
+    directory: Annotated[Path, typer.Argument(help="Run directory.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Play every episode again from the tape; exit code 1 if any differs.")
+    ] = False,
+    rescore: Annotated[
+        str, typer.Option(metavar="JUDGE", help="Read the dialogues with another judge: reward or evaluator.")
+    ] = "",
+    swap: Annotated[
+        str, typer.Option(metavar="ROLE=MODEL", help="One expert live, the rest from the tape while prompts match.")
+    ] = "",
+    evaluate: Annotated[
+        str, typer.Option(metavar="POLICY", help="Off-policy: a checkpoint, uniform or fixed:STRATEGY.")
+    ] = "",
+    transcript: Annotated[str, typer.Option(metavar="EPISODE", help="Read one episode.")] = "",
+    phases: Annotated[
+        list[str] | None, typer.Option("--phase", help="Only episodes of this phase; repeatable.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Experiment file whose models and reward a live judge or expert uses.")
+    ] = None,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="With --rescore: write old and new rewards here (JSONL).")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Use a finished run again: verify, rescore, swap an expert, evaluate another planner, read an episode."""
+    from harness.app.commands import replay as command
+
+    question = command.Question(verify=verify, rescore=rescore, swap=swap, evaluate=evaluate, transcript=transcript)
+    command.replay(
+        directory,
+        question,
+        Console(),
+        phases=phases or [],
+        file=config,
+        overrides=overrides or [],
+        out=out,
+        quiet=quiet,
+    )
+
+
+@app.command()
+def compare(
+    file: Annotated[Path, typer.Argument(help="Comparison file (TOML).")],
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Directory of this comparison; given again, it goes on where it stopped.")
+    ] = None,
+    overrides: Overrides = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="SYSTEM", help="Only this system (and the reference); repeatable.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scenarios of each cell.")] = None,
+    rating_sheet: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Write N dialogues for people to rate, systems hidden.")
+    ] = None,
+    read_sheet: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Read a rated sheet of --run-dir back: agreement; plays nothing.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Play every system of a comparison file on the same scenarios; Tables IV and V of the paper."""
+    from harness.app.commands import compare as command
+
+    if read_sheet is not None:
+        if run_dir is None:
+            raise InputError("--read-sheet needs the --run-dir of the comparison that wrote the sheet")
+        command.agree(read_sheet, run_dir, Console())
+        return
+    command.compare(
+        file,
+        run_dir,
+        overrides or [],
+        Console(),
+        only=only or [],
+        limit=limit,
+        rating_sheet=rating_sheet,
+        quiet=quiet,
+    )
+
+
 def main() -> None:
     """Entry point; turns expected failures into one sentence and an exit code."""
     try:
@@ -114,9 +193,9 @@ def main() -> None:
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except typer.Abort:
-        sys.exit(INTERRUPTED)
+        sys.exit(Interrupted.exit_code)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(Interrupted.exit_code)
     except HarnessError as error:
         fail(error)
     except BaseExceptionGroup as group:

@@ -1,0 +1,1 @@
+"""Finished episodes played again: from the tape, under another judge, with another expert, under another planner."""

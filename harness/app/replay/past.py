@@ -1,0 +1,192 @@
+"""A run directory read back, and its conversations played again through the code that plays them in a run.
+
+The same experts, seeker, judges, lanes and `converse`; only the models answer from the tape (or live, where a caller
+says so) and the planner repeats what it was logged to have done. Nothing is written into the run directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from harness.app.inputs import Inputs, read_inputs
+from harness.app.manifest import config_of, read_manifest, refuse_other_files
+from harness.app.progress import Progress
+from harness.app.session import TRAIN
+from harness.app.wiring import NetworkPlayers, encoder_of, index_of, open_players
+from harness.core import rundir
+from harness.core.config import Config
+from harness.core.conversation import converse
+from harness.core.episode import Episode, build
+from harness.core.errors import ExpertError, InputError
+from harness.core.eventlog import read_episodes
+from harness.core.messages import Event, State, Struct
+from harness.core.scheduler import Stopping
+from harness.core.seams import Policy
+from harness.core.tape import TAPE, NotRecorded, Recorded, Served
+
+LIVE = 32
+"""Conversations at a time: enough for the lanes to batch, few enough that all of a long tape's states fit."""
+
+
+class PastRun(Struct, frozen=True, kw_only=True):
+    """What a run directory holds of a run."""
+
+    folder: Path
+    config: Config
+    inputs: Inputs
+    episodes: tuple[Episode, ...]
+    """Finished ones, by phase and index."""
+
+    def episode(self, name: str) -> Episode:
+        """One episode by id; `InputError` where there is none."""
+        for episode in self.episodes:
+            if episode.id == name:
+                return episode
+        shown = ", ".join(episode.id for episode in self.episodes[:3])
+        raise InputError(f"{self.folder} has no finished episode {name!r}; it has {shown}, ...")
+
+    def tape(self) -> Recorded:
+        """The recorded model calls; `InputError` where the run has none."""
+        return Recorded(self.folder / TAPE)
+
+    def recorded_models(self) -> dict[str, Served]:
+        """Every model that the run used, answering from the tape."""
+        tape = self.tape()
+        return {name: tape.replaying(name) for name in {getattr(self.config.roles, role) for role in ROLES}}
+
+
+ROLES = ("preference_reasoner", "actor", "seeker", "reward", "evaluator")
+
+
+def open_past(folder: Path, phases: Sequence[str] = ()) -> PastRun:
+    """Read a run directory: its config, its data (which must be unchanged) and its finished episodes.
+
+    ``phases``: only these. `InputError` where something is missing or no episode is left.
+    """
+    manifest = read_manifest(folder)
+    config = config_of(manifest, folder)
+    inputs = read_inputs(config)
+    refuse_other_files(manifest, inputs.files)
+    path = folder / rundir.EPISODES
+    episodes = read_episodes(path) if path.exists() else ()
+    kept = tuple(episode for episode in episodes if not phases or episode.started.phase in phases)
+    if not kept:
+        there = ", ".join(sorted({episode.started.phase for episode in episodes})) or "none"
+        raise InputError(f"{folder} has no finished episode to replay (phases with any: {there})")
+    return PastRun(folder=folder, config=config, inputs=inputs, episodes=kept)
+
+
+class Unlogged(ExpertError):
+    """The planner is asked for a turn that the log does not hold."""
+
+    kind = "unlogged"
+
+
+class LoggedPolicy:
+    """A `Policy` that repeats the logged distributions; `Unlogged` beyond them."""
+
+    def __init__(self, episodes: Sequence[Episode]) -> None:
+        self._known = {
+            (episode.id, transition.turn): transition.decision.probabilities
+            for episode in episodes
+            for transition in episode.transitions
+            if transition.decision is not None
+        }
+
+    def distribution(self, state: State) -> tuple[float, ...]:
+        try:
+            return self._known[state.episode, state.turn]
+        except KeyError:
+            raise Unlogged(f"the log holds no decision of turn {state.turn} of episode {state.episode}") from None
+
+
+Outcome = Episode | NotRecorded
+"""A conversation played to its end, or the request with which it left the tape."""
+
+
+async def play_again(
+    run: PastRun,
+    models: Mapping[str, Served],
+    progress: Progress,
+    seen: Callable[[Episode, Outcome], None],
+    *,
+    config: Config | None = None,
+) -> None:
+    """Play every episode of ``run`` again with these models; ``seen`` gets the logged one and what came of it.
+
+    ``config``: the run's own, or one that differs in what is to be changed.
+    """
+    async with with_players(run, models, progress, config=config) as players:
+        progress.begin("replay", len(run.episodes))
+        await for_each(run.episodes, lambda episode: _play(run, players, episode, progress, seen))
+
+
+async def _play(
+    run: PastRun,
+    players: NetworkPlayers,
+    logged: Episode,
+    progress: Progress,
+    seen: Callable[[Episode, Outcome], None],
+) -> None:
+    events: list[Event] = []
+
+    async def record(event: Event) -> None:
+        events.append(event)
+
+    started = logged.started
+    cast = players.cast(started.policy_version, evaluating=started.phase != TRAIN)
+    try:
+        await converse(started, cast, threshold=run.config.reward.threshold, record=record, spent=players.spent)
+        outcome: Outcome = build(events)
+    except NotRecorded as departure:
+        outcome = departure
+        players.spent(logged.id)
+    progress.ended(None, isinstance(outcome, NotRecorded))
+    seen(logged, outcome)
+
+
+@asynccontextmanager
+async def with_players(
+    run: PastRun, models: Mapping[str, Served], progress: Progress, *, config: Config | None = None
+) -> AsyncIterator[NetworkPlayers]:
+    """The run's players with other models behind them and the logged planner."""
+    encoder = await trio.to_thread.run_sync(encoder_of, run.config)
+    progress.begin("reading the films", len(run.inputs.graph.items))
+    index = await trio.to_thread.run_sync(index_of, run.inputs, encoder, progress.advance)
+    policy: Policy = LoggedPolicy(run.episodes)
+    async with open_players(
+        config or run.config, run.inputs, models, lambda version: policy, (encoder, index), progress
+    ) as players:
+        yield players
+
+
+async def for_each(episodes: Sequence[Episode], act: Callable[[Episode], Awaitable[None]]) -> None:
+    """``act`` on every episode, `LIVE` at a time."""
+    slots = trio.CapacityLimiter(LIVE)
+
+    async def one(episode: Episode) -> None:
+        async with slots:
+            await act(episode)
+
+    async with trio.open_nursery() as nursery:
+        for episode in episodes:
+            nursery.start_soon(one, episode)
+
+
+def run_with_progress(main: Callable[[Progress], Awaitable[None]], progress: Progress) -> None:
+    """``trio.run`` of an offline job, its progress shown beside it; a signal ends it at once."""
+
+    async def whole() -> None:
+        stopping = Stopping(0.0)
+        async with stopping.watching_signals(), trio.open_nursery() as nursery:
+            nursery.start_soon(progress.show)
+            await main(progress)
+            nursery.cancel_scope.cancel()
+            return
+        raise KeyboardInterrupt
+
+    trio.run(whole)
