@@ -32,8 +32,8 @@ from learner.policy import FixedPolicy, UniformPolicy
 
 WORDS = {"report": "", "flag": " !", "refuse": " !!"}
 LEGEND = (
-    "95% intervals over scenarios. ESS: effective sample size of whole episodes' weights; ! below 100: intervals may be "
-    "too short; !! below 30: no estimate."
+    "95% intervals over scenarios. ESS: effective sample size of whole episodes' weights; ! below 100: intervals may "
+    "be too short; !! below 30: no estimate."
 )
 
 
@@ -171,8 +171,8 @@ def _probabilities(episode: Episode, target: Target) -> list[tuple[float, ...]]:
 
 def table(result: Evaluated) -> Table:
     """A row an outcome; estimates of a refused outcome are not shown."""
-    shown = Table(box=box.SIMPLE_HEAD, caption=LEGEND, caption_justify="left")
-    for title in ("", "logged", "weighted IS", "doubly robust", "diagnostic:\nper-decision IS", "ESS"):
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 0), caption=LEGEND, caption_justify="left")
+    for title in ("", "logged", "weighted\nIS", "doubly\nrobust", "diagnostic: per-\ndecision IS", "ESS"):
         shown.add_column(title, justify="left" if not title else "right", no_wrap=True)
     for name, found in result.estimates.items():
         refused = found.verdict == "refuse"
