@@ -17,7 +17,7 @@ from harness.app.progress import Progress
 from harness.core.config import Config
 from harness.core.conversation import Cast, Spent, converse
 from harness.core.episode import Assembler, Episode
-from harness.core.errors import RunStopped
+from harness.core.errors import Interrupted, RunStopped
 from harness.core.eventlog import EventLog
 from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Failure, Scenario, Transition
 from harness.core.scheduler import Stopping, Tally, run_conversations
@@ -36,10 +36,6 @@ class Players(Protocol):
     def spent(self, episode: str) -> Spent:
         """Usage and seconds by role since it was last asked."""
         ...
-
-
-class Interrupted(Exception):
-    """A signal ended the run; what is finished is on disk."""
 
 
 class Session:
@@ -113,7 +109,7 @@ class Session:
             admit=admit,
         )
         if any(job.episode not in self.finished for job in jobs):
-            raise Interrupted
+            raise Interrupted("interrupted")
         return tuple(self.finished[job.episode] for job in jobs)
 
     async def record(self, event: Event) -> None:

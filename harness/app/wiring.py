@@ -8,6 +8,7 @@ manager and ends with its block.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ from harness.core.llm import OpenAIChat
 from harness.core.messages import Scenario, Score, SeekerReply, State
 from harness.core.retry import RetryPolicy
 from harness.core.seams import ChatModel, Policy, Recommender
+from harness.core.server import ensure_port_free
 from harness.core.tape import Served
 from harness.domain.text_encoder import TextEncoder, load_encoder, use_one_thread
 from learner.encoder_policy import EncoderPolicy
@@ -109,10 +111,9 @@ async def open_models(
     config: Config, inputs: Inputs, folder: Path, progress: Progress
 ) -> AsyncIterator[Mapping[str, OpenAIChat]]:
     """Name -> client of every model that some role uses; their servers are up, and end with the block."""
-    used = sorted({getattr(config.roles, role) for role in config.roles.__struct_fields__})
     async with AsyncExitStack() as stack:
         clients: dict[str, OpenAIChat] = {}
-        for name in used:
+        for name in config.models_in_use:
             model = config.models[name]
             base_url = await stack.enter_async_context(open_server(name, model, inputs.graph, folder, progress))
             clients[name] = await stack.enter_async_context(client_of(name, model, base_url))
@@ -121,20 +122,36 @@ async def open_models(
 
 def client_of(name: str, model: Model, base_url: str) -> OpenAIChat:
     """The client of one configured model; `InputError` where its key is not to be had."""
-    key: str | None = None
-    if model.api_key_env:
-        key = os.environ.get(model.api_key_env)
-        if not key:
-            raise InputError(f"models.{name}.api_key_env: the environment variable {model.api_key_env} is not set")
     return OpenAIChat(
         base_url,
         model.model,
-        api_key=key,
+        api_key=_key_of(name, model),
         timeout_s=model.timeout_s,
         max_connections=model.max_connections,
         # A server that the harness starts again is away for as long as its start takes.
         retry=RetryPolicy(budget_s=max(model.retry_s, model.startup_s if restartable(model) else 0.0)),
     )
+
+
+def check_models(config: Config) -> None:
+    """`InputError` for what would keep a used model from being reached: its key, its port, its server's Python."""
+    for name in config.models_in_use:
+        model = config.models[name]
+        _key_of(name, model)
+        if not model.base_url:
+            if model.port:
+                ensure_port_free(model.port)
+            if model.python and shutil.which(model.python) is None:
+                raise InputError(f"models.{name}.python: there is no program {model.python}")
+
+
+def _key_of(name: str, model: Model) -> str | None:
+    if not model.api_key_env:
+        return None
+    key = os.environ.get(model.api_key_env)
+    if not key:
+        raise InputError(f"models.{name}.api_key_env: the environment variable {model.api_key_env} is not set")
+    return key
 
 
 def restartable(model: Model) -> bool:

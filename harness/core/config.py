@@ -230,6 +230,11 @@ class Config(Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(tree, order="sorted")).hexdigest()
 
     @property
+    def models_in_use(self) -> tuple[str, ...]:
+        """Names of the models that some role uses, sorted."""
+        return tuple(sorted({getattr(self.roles, role) for role in self.roles.__struct_fields__}))
+
+    @property
     def training_episodes(self) -> int:
         """RL episodes of the whole run."""
         return self.rl.epochs * self.rl.dialogues_per_epoch

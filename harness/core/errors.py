@@ -38,6 +38,12 @@ class RunStopped(HarnessError):
     exit_code = 3
 
 
+class Interrupted(HarnessError):
+    """A signal ended the run; what is finished is on disk, and the run can be resumed."""
+
+    exit_code = 130
+
+
 class ExpertError(HarnessError):
     """An expert could not do its part of one turn; that conversation is censored, its siblings are unharmed."""
 

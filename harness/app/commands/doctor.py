@@ -57,7 +57,7 @@ def findings(config: Config | None) -> Iterator[Finding]:
     yield _disk(folder)
     if config:
         yield from _attempt("inputs", lambda: _inputs(config))
-        for name in sorted({getattr(config.roles, role) for role in config.roles.__struct_fields__}):
+        for name in config.models_in_use:
             yield from _attempt(f"models.{name}", lambda name=name: _server(name, config.models[name]))  # type: ignore[misc]
 
 

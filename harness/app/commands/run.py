@@ -24,9 +24,10 @@ from harness.app.logs import logging_to
 from harness.app.manifest import config_of, encode, manifest_of, read_manifest, refuse_changes, refuse_other_files
 from harness.app.metricsfile import MetricsFile
 from harness.app.progress import Progress
-from harness.app.session import Interrupted, Session
+from harness.app.session import Session
 from harness.app.training import UNTRAINED, WARMED_UP, Training
 from harness.app.wiring import (
+    check_models,
     encoder_of,
     fixed_planner_of,
     index_of,
@@ -37,6 +38,7 @@ from harness.app.wiring import (
 )
 from harness.core import rundir
 from harness.core.config import Config, config_from_tree, load_config, overridden
+from harness.core.errors import Interrupted
 from harness.core.eventlog import open_log, read_episodes, run_digest
 from harness.core.scheduler import Stopping
 from harness.core.tape import TAPE, open_tape
@@ -83,7 +85,8 @@ def resume(folder: Path, file: Path | None, overrides: list[str], console: Conso
 
 
 def _check_start(config: Config, inputs: Inputs) -> None:
-    """What can only fail once a planner is built, before a run directory is made."""
+    """What can be known to fail before a run directory is made."""
+    check_models(config)
     encoder = encoder_of(config)
     planner = planner_of(config, inputs, encoder)
     if planner is not None and config.planner.init:
@@ -121,7 +124,7 @@ async def _main(config: Config, inputs: Inputs, folder: Path, progress: Progress
         await _at_work(config, inputs, folder, progress, stopping)
         nursery.cancel_scope.cancel()
         return
-    raise Interrupted
+    raise Interrupted("interrupted")
 
 
 async def _at_work(config: Config, inputs: Inputs, folder: Path, progress: Progress, stopping: Stopping) -> None:
