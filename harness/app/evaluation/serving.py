@@ -1,0 +1,190 @@
+"""How the model servers served a run: `/metrics` of each at its start and end, beside the client's own ledger.
+
+The client's ledger tells calls, tokens, latencies, retries and truncations by role. What only the server knows
+(queue time, prefix cache, computed prompt tokens) it tells for all roles together; cached prompt tokens are by role
+where the server reports them a call (vLLM's ``--enable-prompt-tokens-details``). Counters of a server that was
+restarted in between begin anew: then its part is left out, never guessed.
+
+Metric names are vLLM's (0.32, ``v1/metrics/loggers.py``); the scripted world uses the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import httpx2
+import trio
+from rich import box
+from rich.table import Table
+
+from harness.core.ledger import RoleTotals
+from harness.core.messages import Struct
+from harness.core.transport import PlainTransport
+
+_LINE = re.compile(r"(vllm:\w+)(?:\{[^}]*\})?\s+([0-9.eE+\-]+|NaN|[+-]Inf)\s*$")
+_DEADLINE_S = 10.0
+
+
+class ServerMetrics(Struct, frozen=True, kw_only=True):
+    """A server's counters at one moment, summed over its engines."""
+
+    prompt_tokens: float
+    cached_tokens: float
+    generated_tokens: float
+    queue_seconds: float | None
+    """Summed over requests; None where the server does not tell."""
+    queued_requests: float
+    preemptions: float
+
+
+class ServerServing(Struct, frozen=True, kw_only=True):
+    """What one server did between two readings."""
+
+    prompt_tokens: int
+    computed_prompt_tokens: int
+    """Prompt tokens that the prefix cache did not hold."""
+    computed_prompt_tokens_per_turn: float | None
+    generated_tokens: int
+    cache_hit_rate: float | None
+    """Share of prompt tokens found in the prefix cache."""
+    queue_mean_s: float | None
+    """Mean wait of a request inside the server before it was first scheduled."""
+    preemptions: int
+
+
+class RoleServing(Struct, frozen=True, kw_only=True):
+    """One role's calls as the client saw them."""
+
+    calls: int
+    failed: int
+    cancelled: int
+    retries: int
+    prompt_tokens: int
+    cached_tokens: int
+    generated_tokens: int
+    truncated: int
+    p50_s: float | None
+    p95_s: float | None
+
+
+class ServingReport(Struct, frozen=True, kw_only=True):
+    """Both views."""
+
+    turns: int
+    roles: dict[str, RoleServing]
+    server: ServerServing | None
+    """None where there were no two readings of one life of the server."""
+
+
+async def read_server_metrics(base_url: str) -> ServerMetrics | None:
+    """The counters of the server at ``http://.../v1``; None where it has none or does not answer in time."""
+    url = f"{base_url.rstrip('/').removesuffix('/v1')}/metrics"
+    if not url.startswith("http://"):
+        return None  # a hosted API has no such page
+    with trio.move_on_after(_DEADLINE_S):
+        try:
+            async with PlainTransport() as transport:
+                response = await transport.handle_async_request(httpx2.Request("GET", url))
+        except (httpx2.TransportError, httpx2.InvalidURL):
+            return None
+        return metrics_in(response.text) if response.status_code == 200 else None
+    return None
+
+
+def metrics_in(page: str) -> ServerMetrics | None:
+    """The counters on a Prometheus page; None where it is no model server's."""
+    found: dict[str, float] = {}
+    for line in page.splitlines():
+        match = _LINE.match(line)
+        if match:
+            found[match[1]] = found.get(match[1], 0.0) + float(match[2])
+    if "vllm:prompt_tokens_total" not in found:
+        return None
+    # Queries and hits count tokens; a server without prefix cache has neither.
+    return ServerMetrics(
+        prompt_tokens=found["vllm:prompt_tokens_total"],
+        cached_tokens=found.get("vllm:prefix_cache_hits_total", 0.0),
+        generated_tokens=found.get("vllm:generation_tokens_total", 0.0),
+        queue_seconds=found.get("vllm:request_queue_time_seconds_sum"),
+        queued_requests=found.get("vllm:request_queue_time_seconds_count", 0.0),
+        preemptions=found.get("vllm:num_preemptions_total", 0.0),
+    )
+
+
+def serving_report(
+    before: ServerMetrics | None, after: ServerMetrics | None, ledger_totals: Mapping[str, RoleTotals], turns: int
+) -> ServingReport:
+    """The account of a run, or a part of it, that played ``turns`` turns between the two readings."""
+    return ServingReport(
+        turns=turns,
+        roles={role: _role(totals) for role, totals in ledger_totals.items()},
+        server=_server(before, after, turns),
+    )
+
+
+def _role(totals: RoleTotals) -> RoleServing:
+    usage = totals.usage
+    return RoleServing(
+        calls=usage.calls,
+        failed=totals.failed,
+        cancelled=totals.cancelled,
+        retries=totals.retries,
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        generated_tokens=usage.completion_tokens,
+        truncated=usage.truncated,
+        p50_s=totals.p50_s,
+        p95_s=totals.p95_s,
+    )
+
+
+def _server(before: ServerMetrics | None, after: ServerMetrics | None, turns: int) -> ServerServing | None:
+    if before is None or after is None or after.prompt_tokens < before.prompt_tokens:
+        return None
+    prompt = after.prompt_tokens - before.prompt_tokens
+    computed = prompt - (after.cached_tokens - before.cached_tokens)
+    requests = after.queued_requests - before.queued_requests
+    queued = None
+    if after.queue_seconds is not None and before.queue_seconds is not None and requests > 0:
+        queued = (after.queue_seconds - before.queue_seconds) / requests
+    return ServerServing(
+        prompt_tokens=round(prompt),
+        computed_prompt_tokens=round(computed),
+        computed_prompt_tokens_per_turn=computed / turns if turns else None,
+        generated_tokens=round(after.generated_tokens - before.generated_tokens),
+        cache_hit_rate=1.0 - computed / prompt if prompt else None,
+        queue_mean_s=queued,
+        preemptions=round(after.preemptions - before.preemptions),
+    )
+
+
+def serving_table(report: ServingReport) -> Table:
+    """A row a role; the server's own figures as the title's second line."""
+    shown = Table(title=f"Model calls{_server_line(report)}", title_justify="left", box=box.SIMPLE_HEAD)
+    headings = ("role", "calls", "failed", "retries", "cut", "tokens in", "cached", "tokens out", "p50", "p95")
+    for heading in headings:
+        shown.add_column(heading, justify="left" if heading == "role" else "right")
+    for role, served in report.roles.items():
+        counts = (served.calls, served.failed, served.retries, served.truncated)
+        tokens = (served.prompt_tokens, served.cached_tokens, served.generated_tokens)
+        shown.add_row(role, *(f"{n:,}" for n in (*counts, *tokens)), _seconds(served.p50_s), _seconds(served.p95_s))
+    return shown
+
+
+def _server_line(report: ServingReport) -> str:
+    server = report.server
+    if server is None:
+        return ""
+    parts = []
+    if server.cache_hit_rate is not None:
+        parts.append(f"prefix cache {server.cache_hit_rate:.0%}")
+    if server.computed_prompt_tokens_per_turn is not None:
+        parts.append(f"{server.computed_prompt_tokens_per_turn:.0f} prompt tokens computed a turn")
+    if server.queue_mean_s is not None:
+        parts.append(f"queue {server.queue_mean_s:.2f} s a request")
+    return f"\nserver: {', '.join(parts)}" if parts else ""
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"
