@@ -62,7 +62,7 @@ def page_at(path: str) -> Callable[[Asked], Awaitable[Answer]]:
 def test_the_page_is_read_over_http_beside_the_api() -> None:
     async def main() -> ServerMetrics | None:
         async with http_server(page_at("/metrics")) as server:
-            return await read_server_metrics(f"{server.url}/v1")
+            return await read_server_metrics(server.url)
 
     metrics = trio.run(main)
     assert metrics is not None
@@ -72,8 +72,8 @@ def test_the_page_is_read_over_http_beside_the_api() -> None:
 def test_a_server_without_the_page_or_without_life_gives_none() -> None:
     async def main() -> None:
         async with http_server(page_at("/elsewhere")) as server:
-            assert await read_server_metrics(f"{server.url}/v1") is None
-        assert await read_server_metrics(f"{server.url}/v1") is None
+            assert await read_server_metrics(server.url) is None
+        assert await read_server_metrics(server.url) is None
 
     trio.run(main)
 
