@@ -34,7 +34,9 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     retry_after: float | None = None
     """Seconds in the Retry-After header of a ``status``."""
     text: str = ""
-    """The fixed reply of a ``text`` (a judge's "4.5", prose, a blank ...), for every choice."""
+    """The fixed reply of a ``text`` (a judge's "4.5", prose, a blank ...), for every choice; a ``status``' message."""
+    texts: tuple[str, ...] = ()
+    """Replies of a ``text`` by choice, over and over, where its choices are to differ."""
     seconds: float = 0.0
     """Length of a ``delay``."""
 

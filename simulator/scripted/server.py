@@ -96,7 +96,8 @@ class App:
                 await asyncio.sleep(self._latency_s)
             if rule is not None and rule.kind != "text" and await _suffer(rule, scope, receive, send):
                 return
-            content = self._complete(request, prompt, rule.text if rule and rule.kind == "text" else None)
+            fixed = (rule.texts or (rule.text,)) if rule and rule.kind == "text" else None
+            content = self._complete(request, prompt, fixed)
         finally:
             self._running -= 1
         if rule is not None and rule.kind == "half_body":
@@ -106,7 +107,7 @@ class App:
         else:
             await _send(send, 200, content)
 
-    def _complete(self, request: ChatBody, prompt: Prompt, fixed: str | None) -> bytes:
+    def _complete(self, request: ChatBody, prompt: Prompt, fixed: tuple[str, ...] | None) -> bytes:
         tokens = prompt_ids([message.content for message in request.chat()])
         if len(tokens) + (request.limit or 0) > protocol.CONTEXT:
             raise BadRequest(
@@ -119,7 +120,7 @@ class App:
             if request.choices:
                 texts = [protocol.constrain(text, request.choices) for text in texts]
         else:
-            texts = [fixed] * request.n
+            texts = [fixed[index % len(fixed)] for index in range(request.n)]
         labels = self._world.label_probabilities(prompt) if request.logprobs else {}
         choices, said = [], 0
         for index, text in enumerate(texts):
@@ -182,7 +183,8 @@ def serve(
     occupied port is an `InputError`.
     """
     app = App(KnowledgeGraph.load(graph), latency_s=latency_s, faults=faults)
-    listener = socket.socket()
+    # Named as TCP, or asyncio leaves Nagle's algorithm on, which holds each reply's body back for 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
@@ -235,7 +237,7 @@ async def _suffer(rule: faulty.Rule, scope: Scope, receive: Receive, send: Send)
     match rule.kind:
         case "status":
             headers = [] if rule.retry_after is None else [(b"retry-after", f"{rule.retry_after:g}".encode())]
-            content = protocol.error_body(f"injected status {rule.status}", "injected", rule.status)
+            content = protocol.error_body(rule.text or f"injected status {rule.status}", "injected", rule.status)
             await _send(send, rule.status, _ENCODER.encode(content), headers=headers)
         case "hang":
             while (await receive())["type"] != "http.disconnect":
