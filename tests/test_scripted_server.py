@@ -247,3 +247,16 @@ def test_no_torch_is_imported():
     code = "import sys, simulator.scripted.server as _; print([m for m in ('torch', 'numpy') if m in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert ended.stdout.strip() == "[]"
+
+
+def test_replies_are_not_held_back_by_nagles_algorithm(server):
+    connection = http.client.HTTPConnection(server, timeout=10)
+    body = json.dumps(request())
+    waits = []
+    for _ in range(20):
+        start = time.monotonic()
+        connection.request("POST", "/v1/chat/completions", body)
+        connection.getresponse().read()
+        waits.append(time.monotonic() - start)
+    connection.close()
+    assert min(waits[5:]) < 0.03  # a delayed acknowledgement alone takes 40 ms

@@ -34,7 +34,7 @@ _YES = re.compile(
     r"\bI(?:'ll| will| am going to) (?:watch|try|check|go with|give)|\bsold,|going with|\bit is\b.*\bthank",
     re.IGNORECASE,
 )
-_ACCEPTED = 0.93
+_ACCEPTED = 0.95
 """Satisfaction that "I will watch it" shows, whatever the mood phrase beside it."""
 _GRADES = {phrase.lower(): grade for grade, options in enumerate(phrases.MOODS) for phrase in options}
 _MOOD = re.compile("|".join(re.escape(phrase) for phrase in sorted(_GRADES, key=len, reverse=True)), re.IGNORECASE)

@@ -19,7 +19,7 @@ MOODS: tuple[tuple[str, ...], ...] = (
     ("Perfect, this is exactly it.", "Brilliant, I am completely sold.", "Fantastic, you read my mind."),
 )
 """Grade 0 (gives up) to 8 (delighted)."""
-SHOWN: tuple[float, ...] = (0.0, 0.12, 0.24, 0.35, 0.46, 0.57, 0.68, 0.88, 0.96)
+SHOWN: tuple[float, ...] = (0.0, 0.12, 0.24, 0.35, 0.46, 0.57, 0.68, 0.92, 0.97)
 """The satisfaction that a phrase of each grade shows; the wide step from 6 to 7 parts interest from conviction."""
 
 OPENINGS: tuple[str, ...] = (

@@ -162,6 +162,8 @@ def _rule(view: View, traits: dict[str, str]) -> str:
         return "rephrase_preference" if checked == ["transparency"] else "transparency"
     if out and len(checked) < 3 and view.strategies[-1] not in ("rephrase_preference", "transparency"):
         return "rephrase_preference"
+    if "taste" not in traits and not items and "rephrase_preference" not in view.strategies:
+        return "rephrase_preference"
     warm = traits.get("taste", "warmth" if view.luck < 0.5 else "facts") == "warmth"
     if not warm:
         return "credibility"

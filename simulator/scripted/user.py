@@ -20,7 +20,7 @@ from simulator.scripted import phrases
 from simulator.scripted.dice import Dice
 from simulator.scripted.hearing import Ear
 from simulator.scripted.traits import Traits, traits_of
-from simulator.scripted.world import Mind, Wishes, budget, fold, satisfaction, wants_to_accept
+from simulator.scripted.world import GROUNDING, Mind, Wishes, budget, fold, satisfaction, wants_to_accept
 
 CUE_RATE = 0.5
 """Share of turns in which a trait shows; lower and a planner cannot read, higher and nothing is hidden."""
@@ -74,22 +74,24 @@ def reveals(mind: Mind, traits: Traits, wishes: Wishes, dice: Dice, ear: Ear) ->
         case "opinion_inquiry" if traits.articulacy == "attributes":
             return _wish(unsaid[: 1 if worn else 2], phrases.WISH_LEADS, dice)
         case "opinion_inquiry":
-            if dice.chance(0.25, "slip"):
+            if dice.chance(0.12, "slip"):
                 return _wish(unsaid[:1], phrases.WISH_LEADS, dice)
             return [dice.pick(phrases.PUZZLED, "puzzled")]
         case "experience_inquiry" if traits.articulacy == "films":
             return _tell(unsaid, mind, wishes, dice, ear)
         case "experience_inquiry":
-            if dice.chance(0.25, "slip"):
+            if dice.chance(0.12, "slip"):
                 return _wish(unsaid[:1], phrases.WISH_LEADS, dice)
             return [dice.pick(phrases.PUZZLED, "puzzled")]
         case "all_said":
             again = _shuffled(wishes.attributes, dice)[:1] if dice.chance(0.4, "again") else []
             return [dice.pick(phrases.ALL_SAID, "all said"), *_wish(again, phrases.HOPES, dice)]
         case "misread":
-            return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(0.8, "correct") else []
+            return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(0.3, "correct") else []
         case "partly":
-            return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(0.7, "add") else []
+            # Checking is no way to ask: who hears summary after summary adds less each time.
+            rate = 0.5 * 0.5 ** (sum(act in GROUNDING for act in mind.uses) - 1)
+            return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(rate, "add") else []
         case "refused":
             return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(0.5, "object") else []
         case _ if mind.missing and mind.table:
@@ -124,7 +126,7 @@ def _tell(unsaid: list[Attribute], mind: Mind, wishes: Wishes, dice: Dice, ear: 
         ]
         if options:
             item = dice.pick(options, "film")
-            two = len(shared) > 1 and dice.chance(0.45, "both")
+            two = len(shared) > 1 and dice.chance(0.6, "both")
             said = [dice.pick(phrases.FILM_TOLD, "told").format(item=ear.graph.item(item).name)]
             if dice.chance(0.9, "why"):
                 wish = " and ".join(_phrase(attribute, dice) for attribute in shared[: 1 + two])
@@ -164,7 +166,8 @@ def _react(mind: Mind, dice: Dice, ear: Ear) -> list[str]:
     if mind.misread:
         word = dice.pick(sorted(mind.misread, key=lambda a: (a.kind, a.value)), "misread")
         wish = f"the {word.value}" if word.kind == "decade" else word.value
-        said.append(dice.pick(phrases.NO_WISH, "no wish").format(wish=wish))
+        sentence = dice.pick(phrases.NO_WISH, "no wish").format(wish=wish)
+        said.append(sentence[0].upper() + sentence[1:])
     elif mind.event in _REACTIONS:
         said.append(dice.pick(_REACTIONS[mind.event], "reaction").format(item=name))
     elif mind.table and mind.uses and mind.event in ("moved", "cold", "closed", "resented"):

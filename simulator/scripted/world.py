@@ -5,7 +5,7 @@ not, boredom, refusals, how often each act was used. `fold` starts from the pers
 messages of the prompt; nothing else is remembered anywhere. Luck enters only as a jitter hashed from the message and
 its place, so that the fold stays a function of the text.
 
-Effects, all divided by 1 + 1.4 (used in the turn before) + 0.35 (earlier uses): repetition bores.
+Effects, all divided by 1 + 1.4 (used in the turn before) + 0.6 (earlier uses): repetition bores.
 
 =====================  ======================================================================  =======================
 act                    effect                                                                  idea from
@@ -27,8 +27,9 @@ encouragement          closes where intention and trust are there, pushy otherwi
 =====================  ======================================================================  =======================
 
 A film that covers too few wishes is refused: trust and patience are lost, sometimes a wish is let out. A film that
-misses one wish is lukewarm: it caps intention. Facts that the seeker knows to be wrong cost trust. The right appeal to
-the wrong taste costs patience and goodwill, which is why a planner has to read whom it talks to.
+misses one wish is lukewarm: it caps intention. Facts that the seeker knows to be wrong cost trust. An appeal to
+the wrong taste cools the seeker and spoils that film for later appeals, and a question of the wrong kind costs patience:
+this is why a planner has to read whom it talks to, and why no fixed schedule serves everybody.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ LUKEWARM = 0.6
 """A film has to cover this share of the wishes to be considered at all."""
 ITEM_CAP = 0.45
 """Intention that a film missing a wish can reach at most."""
-SOURED = 0.35
+SOURED = 0.3
 """What an appeal is still worth after each appeal of the wrong kind for the same film."""
 KNOWS_FILM = 0.7
 """Share of the graph's films that a seeker knows well enough to notice an invented fact."""
@@ -145,7 +146,7 @@ def _after_own_words(ear: Ear, wishes: Wishes, mind: Mind, text: str) -> Mind:
 
 
 def _step(ear: Ear, traits: Traits, person: str, wishes: Wishes, mind: Mind, heard: Heard, jitter: float) -> Mind:
-    worn = 1.0 + 1.4 * (mind.uses[-1:] == (heard.act,)) + 0.35 * mind.uses.count(heard.act)
+    worn = 1.0 + 1.4 * (mind.uses[-1:] == (heard.act,)) + 0.6 * mind.uses.count(heard.act)
     strength = jitter / worn
     repeated = worn >= 2.0
     mind = _replace(
@@ -168,6 +169,7 @@ def _step(ear: Ear, traits: Traits, person: str, wishes: Wishes, mind: Mind, hea
     return _EFFECTS[heard.act](mind, traits, wishes, heard, strength)
 
 
+GROUNDING = frozenset(("transparency", "rephrase_preference"))
 _ASKING = frozenset(("opinion_inquiry", "experience_inquiry", "offer_help"))
 
 
@@ -207,7 +209,7 @@ def _offered(ear: Ear, wishes: Wishes, mind: Mind, item: str) -> Mind:
 def _raise(mind: Mind, gain: float) -> float:
     """Intention after an appeal: more at high trust, more once the wishes were confirmed, capped by the fit."""
     reach = 1.0 if mind.fit >= 1.0 else ITEM_CAP
-    gain *= (0.45 + 0.75 * mind.trust) * (1.15 if mind.confirmed else 0.75) * SOURED**mind.soured
+    gain *= (0.45 + 0.75 * mind.trust) * (1.15 if mind.confirmed else 0.9) * SOURED**mind.soured
     return min(reach, mind.intention + gain)
 
 
@@ -276,9 +278,9 @@ def _cite(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: fl
         return _nothing_to_say(mind)
     if traits.taste == "facts":
         return _replace(
-            mind, intention=_raise(mind, 0.56 * strength), trust=_unit(mind.trust + 0.06 * strength), event="moved"
+            mind, intention=_raise(mind, 0.59 * strength), trust=_unit(mind.trust + 0.06 * strength), event="moved"
         )
-    return _cold(mind, 0.06 * strength)
+    return _cold(mind)
 
 
 def _share(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: float) -> Mind:
@@ -287,21 +289,21 @@ def _share(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: f
     if heard.act == "personal_opinion" and traits.trust == "sceptical" and mind.trust < 0.4:
         return _replace(mind, event="resented", trust=_unit(mind.trust - 0.10), mood=mind.mood - 0.08)
     if traits.taste == "warmth":
-        gain = (0.52 if heard.act == "personal_opinion" else 0.50) * (0.8 + 0.5 * mind.rapport)
+        gain = (0.58 if heard.act == "personal_opinion" else 0.56) * (0.8 + 0.5 * mind.rapport)
         return _replace(
             mind,
             intention=_raise(mind, gain * strength),
             rapport=_unit(mind.rapport + 0.06 * strength),
             event="moved",
         )
-    return _cold(mind, 0.05 * strength)
+    return _cold(mind)
 
 
 def _model(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strength: float) -> Mind:
     if not mind.table:
         return _nothing_to_say(mind)
-    if mind.trust >= 0.6:
-        return _replace(mind, intention=_raise(mind, 0.30 * strength), event="moved")
+    if mind.trust >= 0.65:
+        return _replace(mind, intention=_raise(mind, 0.20 * strength), event="moved")
     return _replace(mind, event="resented", trust=_unit(mind.trust - 0.07), mood=mind.mood - 0.06)
 
 
@@ -319,11 +321,11 @@ def _encourage(mind: Mind, traits: Traits, wishes: Wishes, heard: Heard, strengt
     )
 
 
-def _cold(mind: Mind, gain: float) -> Mind:
+def _cold(mind: Mind) -> Mind:
     return _replace(
         mind,
         event="cold",
-        intention=_raise(mind, gain),
+        intention=_unit(mind.intention - 0.12),
         soured=mind.soured + 1,
         rapport=_unit(mind.rapport - 0.06),
         trust=_unit(mind.trust - 0.05),
