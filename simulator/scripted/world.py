@@ -27,9 +27,9 @@ encouragement          closes where intention and trust are there, pushy otherwi
 =====================  ======================================================================  =======================
 
 A film that covers too few wishes is refused: trust and patience are lost, sometimes a wish is let out. A film that
-misses one wish is lukewarm: it caps intention. Facts that the seeker knows to be wrong cost trust. An appeal to
-the wrong taste cools the seeker and spoils that film for later appeals, and a question of the wrong kind costs patience:
-this is why a planner has to read whom it talks to, and why no fixed schedule serves everybody.
+misses one wish is lukewarm: it caps intention. Facts that the seeker knows to be wrong cost trust. An appeal
+to the wrong taste cools the seeker and spoils that film for later appeals, and a question of the wrong kind costs
+patience: this is why a planner has to read whom it talks to, and why no fixed schedule serves everybody.
 """
 
 from __future__ import annotations
