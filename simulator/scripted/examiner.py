@@ -41,7 +41,7 @@ def intention(sections: Mapping[str, str], ear: Ear) -> float:
     """The watching intention in [0, 1]: by dialogue, by record, or by title, whichever the prompt holds."""
     person, film = sections.get("PERSONA", ""), sections.get("ITEM", "")
     wishes = parse_goal(sections.get("GOAL", ""))
-    guess = 0.2 + 0.2 * uniform("first impression", person, film)
+    guess = 0.1 + 0.15 * uniform("first impression", person, film)
     if "FACTS" in sections:
         return 0.08 + 0.8 * math.pow(coverage(wishes.attributes, sections["FACTS"]), 1.5)
     if "DIALOGUE" not in sections:

@@ -79,12 +79,17 @@ def estimate_two_way(values_SN: Table, *, bounded: bool = False) -> Estimate:
 
 
 def ratio_two_way(numerators_SN: Table, denominators_SN: Table) -> Estimate:
-    """sum(a) / sum(b) with the interval of its linearisation, residuals (a - r b) / mean(b); missing in pairs."""
+    """sum(a) / sum(b) with the interval of its linearisation, residuals (a - r b) / mean(b); missing in pairs.
+
+    Where mean(b) itself is not clear of 0 the ratio may be anything (Fieller): no interval then.
+    """
     both = ~np.isnan(numerators_SN) & ~np.isnan(denominators_SN)
     n, total = int(both.sum()), float(denominators_SN[both].sum())
     if not n or abs(total) < 1e-9:
         return Estimate(mean=None, low=None, high=None, n=n)
     ratio = float(numerators_SN[both].sum()) / total
+    if not _clear_of_zero(np.where(both, denominators_SN, np.nan)):
+        return Estimate(mean=ratio, low=None, high=None, n=n)
     half = _half_width(ratio_residuals(numerators_SN, denominators_SN))
     low, high = (None, None) if half is None else (ratio - half, ratio + half)
     return Estimate(mean=ratio, low=low, high=high, n=n)
@@ -104,15 +109,24 @@ def compare_two_way(values_SN: Table, reference_SN: Table) -> Difference:
 
 
 def compare_ratios(ours: tuple[Table, Table], reference: tuple[Table, Table]) -> Difference:
-    """The difference of two ratios of sums, each (numerators, denominators), on the same scenarios."""
+    """The difference of two ratios of sums, each (numerators, denominators), on the same scenarios.
+
+    No difference where one of them has no interval.
+    """
     estimates = [ratio_two_way(*pair) for pair in (ours, reference)]
-    if any(estimate.mean is None for estimate in estimates):
+    if any(estimate.mean is None or estimate.low is None for estimate in estimates):
         return Difference(mean=None, low=None, high=None, n=0, p=None)
     mean = float(estimates[0].mean or 0.0) - float(estimates[1].mean or 0.0)
+    residuals = [ratio_residuals(*pair) for pair in (ours, reference)]
+    known = [~np.isnan(residual) for residual in residuals]
+    either = known[0] | known[1]
     # A dialogue that only one of the two has a value for moves only that ratio.
-    residuals = [np.nan_to_num(ratio_residuals(*pair) * _weight(pair)) for pair in (ours, reference)]
-    pairs = int((~np.isnan(ours[0] + ours[1] + reference[0] + reference[1])).sum())
-    return _difference(residuals[0] - residuals[1] + mean, n=pairs)
+    shares = [
+        np.where(there, residual, 0.0) * (either.sum() / there.sum())
+        for residual, there in zip(residuals, known, strict=True)
+    ]
+    moved = np.where(either, shares[0] - shares[1] + mean, np.nan)
+    return _difference(moved, n=int((known[0] & known[1]).sum()))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -124,10 +138,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, p * (len(order) - rank)))
         adjusted[index] = highest
     return adjusted
-
-
-def _weight(pair: tuple[Table, Table]) -> float:
-    return pair[0].size / int((~np.isnan(pair[0] + pair[1])).sum())
 
 
 def _difference(differences_SN: Table, n: int | None = None) -> Difference:
@@ -144,6 +154,12 @@ def _difference(differences_SN: Table, n: int | None = None) -> Difference:
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     p = 2.0 * float(stats.t.sf(abs(mean) / error, freedom))
     return Difference(mean=mean, low=mean - half, high=mean + half, n=count, p=p)
+
+
+def _clear_of_zero(values_SN: Table) -> bool:
+    mean = float(values_SN[~np.isnan(values_SN)].mean())
+    half = _half_width(values_SN - mean)
+    return abs(mean) > (half or 0.0)
 
 
 def _half_width(residuals_SN: Table) -> float | None:

@@ -1,0 +1,243 @@
+"""Finished dialogues and the evaluator's readings -> the values of every measure, by scenario; pure.
+
+A dialogue that failed has no values: it is counted with the kind of its failure. A measure that does not apply to a
+dialogue is None in it, never 0. Means, intervals and tests over cells are `results`' part.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from harness.app.comparison.plan import Cell
+from harness.app.evaluation.credibility import credibility, credibility_coverage, credibility_zero_filled
+from harness.app.evaluation.diversity import corpus_distinct_2, mean_distinct_2
+from harness.app.evaluation.examiner import Reading
+from harness.app.evaluation.metrics import headline
+from harness.app.evaluation.persuasion import PersuasionCounts, count_persuasion, persuasiveness
+from harness.app.evaluation.summary import tokens_by_role
+from harness.core.config import Config
+from harness.core.episode import Episode
+from harness.core.eventlog import run_digest
+from harness.core.messages import Struct, Usage
+from harness.domain.knowledge_graph import KnowledgeGraph
+from simulator.goals import chance_recall
+from simulator.seeker import leaks_target, speaks_as_recommender
+
+Kind = Literal["rate", "mean", "part"]
+
+MEASURES: Mapping[str, Kind] = {
+    "conv_sr": "rate",
+    "judge_sr": "rate",
+    "acceptance": "rate",
+    "wi": "mean",
+    "prs_gain": "part",
+    "prs_room": "part",
+    "prs_clipped": "mean",
+    "prs_unclipped": "mean",
+    "cred": "mean",
+    "cred_zero_filled": "mean",
+    "cred_coverage": "rate",
+    "dist_2": "mean",
+    "turns": "mean",
+    "mean_return": "mean",
+    "rec_sr": "rate",
+    "recall_1": "rate",
+    "recall_5": "rate",
+    "target_recall_1": "rate",
+    "target_recall_5": "rate",
+    "chance_recall_1": "rate",
+    "chance_recall_5": "rate",
+    "popular_recall_1": "rate",
+    "popular_recall_5": "rate",
+    "chance_target_1": "rate",
+    "chance_target_5": "rate",
+    "popular_target_1": "rate",
+    "popular_target_5": "rate",
+    "strategy_entropy": "mean",
+    "tokens": "mean",
+    "recommender_tokens": "mean",
+    "calls": "mean",
+    "leaked": "rate",
+    "role_slips": "rate",
+}
+"""Name -> how it is averaged: a rate in [0, 1], a mean, or a part of a ratio (shown only as the ratio)."""
+
+USER_ROLES = frozenset(("seeker", "reward", "evaluator", "intention", "credibility"))
+"""What the experiment spends around a recommender; all other roles are the recommender's own."""
+
+
+class Faults(Struct, frozen=True, kw_only=True):
+    """What could not be had or read, beside every number that is made without it."""
+
+    failed: dict[str, int]
+    """Kind of failure -> dialogues that it censored."""
+    missing_rewards: int
+    """Turns whose reward is missing for want of a quorum."""
+    rewarded_turns: int
+    invalid_samples: int
+    """Judge's samples that were no rating."""
+    missing_evaluations: int
+    """Dialogues whose final state the evaluator did not read."""
+    unreadable: int
+    """The examiner's questions without a readable answer."""
+    asked: int
+    truncated: int
+    """Replies cut at the token limit."""
+    calls: int
+
+
+class CellResult(Struct, frozen=True, kw_only=True):
+    """``result.json``."""
+
+    system: str
+    model: str
+    dataset: str
+    seed: int
+    digest: str
+    """Of the dialogues, as a run's."""
+    scenarios: tuple[str, ...]
+    """All that were played, failed ones among them."""
+    groups: dict[str, dict[str, str]]
+    """Scenario -> persona, its traits, number of goal attributes."""
+    values: dict[str, dict[str, float | None]]
+    """Measure -> scenario -> value, of the dialogues that did not fail."""
+    corpus_dist_2: float | None
+    persuasion: PersuasionCounts
+    faults: Faults
+    usage: dict[str, Usage]
+    """By role, over all dialogues and readings."""
+    models: dict[str, str]
+    """Role -> name of its model, for prices."""
+
+
+def measure_cell(
+    cell: Cell,
+    config: Config,
+    graph: KnowledgeGraph,
+    popular: Sequence[str],
+    episodes: Sequence[Episode],
+    readings: Mapping[str, Reading],
+) -> CellResult:
+    """All values of one cell. ``popular``: item ids, most popular first, the list that needs no conversation."""
+    whole = [episode for episode in episodes if episode.ended is not None and episode.ended.stop != "error"]
+    measures = headline(
+        graph=graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
+    )
+    values: dict[str, dict[str, float | None]] = {name: {} for name in MEASURES}
+    for episode in whole:
+        found = {name: measure(episode) for name, measure in measures.items()}
+        found |= _own(episode, readings.get(episode.id), graph) | _levels(episode, graph, popular)
+        for name in MEASURES:
+            values[name][episode.started.scenario.id] = found[name]
+    usage = tokens_by_role(episodes)
+    for episode in episodes:
+        if episode.id in readings:
+            for role, used in readings[episode.id].usage.items():
+                usage[role] = usage.get(role, Usage()) + used
+    own_roles = {role: _model_of(role, config) for role in usage}
+    return CellResult(
+        system=cell.system,
+        model=cell.model,
+        dataset=cell.dataset,
+        seed=cell.seed,
+        digest=run_digest(episodes),
+        scenarios=tuple(episode.started.scenario.id for episode in episodes),
+        groups={episode.started.scenario.id: _groups(episode) for episode in episodes},
+        values=values,
+        corpus_dist_2=corpus_distinct_2(t.response for episode in whole for t in episode.transitions),
+        persuasion=count_persuasion(readings[episode.id].intentions for episode in whole if episode.id in readings),
+        faults=_faults(episodes, whole, readings, usage),
+        usage=usage,
+        models=own_roles,
+    )
+
+
+def _own(episode: Episode, reading: Reading | None, graph: KnowledgeGraph) -> dict[str, float | None]:
+    goal = episode.started.scenario.goal
+    usage = tokens_by_role([episode])
+    recommender = [used for role, used in usage.items() if role not in USER_ROLES]
+    replies = [transition.reply.text for transition in episode.transitions]
+    spoken = [episode.opening.text if episode.opening else "", *replies]
+    found: dict[str, float | None] = {
+        "dist_2": mean_distinct_2([transition.response for transition in episode.transitions]),
+        "tokens": float(sum(used.prompt_tokens + used.completion_tokens for used in usage.values())),
+        "recommender_tokens": float(sum(used.prompt_tokens + used.completion_tokens for used in recommender)),
+        "calls": float(sum(used.calls for used in usage.values())),
+        "leaked": float(any(leaks_target(text, graph.item(goal.target)) for text in spoken)),
+        "role_slips": sum(speaks_as_recommender(text) for text in spoken) / len(spoken),
+    }
+    asked = ("wi", "prs_gain", "prs_room", "prs_clipped", "prs_unclipped")
+    if reading is None:
+        return found | dict.fromkeys((*asked, "cred", "cred_zero_filled", "cred_coverage"))
+    said = reading.intentions
+    return found | {
+        "wi": said.post,
+        "prs_gain": said.gain,
+        "prs_room": said.room,
+        "prs_clipped": persuasiveness(said),
+        "prs_unclipped": persuasiveness(said, clipped=False),
+        "cred": credibility(reading.credibility),
+        "cred_zero_filled": credibility_zero_filled(reading.credibility),
+        "cred_coverage": credibility_coverage(reading.credibility),
+    }
+
+
+def _levels(episode: Episode, graph: KnowledgeGraph, popular: Sequence[str]) -> dict[str, float | None]:
+    """What a random list and the most popular films would reach on this goal (decision 15)."""
+    goal = episode.started.scenario.goal
+    found: dict[str, float | None] = {}
+    for k in (1, 5):
+        found[f"chance_recall_{k}"] = chance_recall(goal, graph, k)
+        found[f"popular_recall_{k}"] = float(not set(goal.matches).isdisjoint(popular[:k]))
+        found[f"chance_target_{k}"] = min(1.0, k / len(graph.items))
+        found[f"popular_target_{k}"] = float(goal.target in popular[:k])
+    return found
+
+
+def _groups(episode: Episode) -> dict[str, str]:
+    scenario = episode.started.scenario
+    third = next((a.kind for a in scenario.goal.attributes if a.kind != "genre"), "genre")
+    return {
+        "persona": scenario.persona.id,
+        **scenario.persona.traits,
+        "goal_attributes": str(len(scenario.goal.attributes)),
+        "goal_kind": third,
+    }
+
+
+def _faults(
+    episodes: Sequence[Episode],
+    whole: Sequence[Episode],
+    readings: Mapping[str, Reading],
+    usage: Mapping[str, Usage],
+) -> Faults:
+    failures = Counter(
+        episode.ended.failure.kind if episode.ended.failure else "unknown"
+        for episode in episodes
+        if episode.ended is not None and episode.ended.stop == "error"
+    )
+    scores = [transition.score for episode in episodes for transition in episode.transitions]
+    read = [readings[episode.id] for episode in whole if episode.id in readings]
+    return Faults(
+        failed=dict(sorted(failures.items())),
+        missing_rewards=sum(score.reward is None for score in scores),
+        rewarded_turns=len(scores),
+        invalid_samples=sum(score.invalid for score in scores),
+        missing_evaluations=sum(
+            episode.ended is None or episode.ended.evaluation is None or episode.ended.evaluation.reward is None
+            for episode in whole
+        ),
+        unreadable=sum(reading.unreadable for reading in read),
+        asked=sum(reading.asked for reading in read),
+        truncated=sum(used.truncated for used in usage.values()),
+        calls=sum(used.calls for used in usage.values()),
+    )
+
+
+def _model_of(role: str, config: Config) -> str:
+    """The model that played a role; a baseline's own roles are the actor's, the examiner's the evaluator's."""
+    if role in config.roles.__struct_fields__:
+        return str(getattr(config.roles, role))
+    return config.roles.evaluator if role in USER_ROLES else config.roles.actor

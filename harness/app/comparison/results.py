@@ -1,0 +1,251 @@
+"""Finished cells -> `comparison.json`: estimates, paired differences to the reference, groups, faults, cost; pure.
+
+Intervals and tests are over seeds x scenarios (`evaluation.two_way`); Holm's correction goes over the rows of one
+dataset and measure. A row's reference is the reference system with the same model, else with the first of its models.
+Cells that failed are named in their rows and are in no number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from harness.app.comparison.measures import MEASURES, CellResult, Faults
+from harness.app.comparison.plan import Cell, Plan, Prices
+from harness.app.evaluation.persuasion import PersuasionCounts
+from harness.app.evaluation.statistics import Estimate, estimate
+from harness.app.evaluation.two_way import (
+    Difference,
+    Table,
+    compare_ratios,
+    compare_two_way,
+    estimate_two_way,
+    holm,
+    ratio_two_way,
+    table,
+)
+from harness.core.messages import Struct, Usage
+
+PRS = "prs"
+"""The pooled ratio; all other names are `MEASURES`'."""
+SHOWABLE = tuple(name for name, kind in MEASURES.items() if kind != "part")
+GROUPED = ("conv_sr", "acceptance", "turns", "wi", PRS, "cred", "rec_sr", "recall_1", "recall_5")
+LOWER_IS_BETTER = frozenset(("turns", "tokens", "recommender_tokens", "calls", "leaked", "role_slips"))
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One system with one model on one dataset, over all seeds."""
+
+    system: str
+    title: str
+    group: str
+    model: str
+    dataset: str
+    seeds: tuple[int, ...]
+    """Of the cells that finished."""
+    dialogues: int
+    """Played, failed ones among them."""
+    failed: int
+    """Dialogues that failed: in no mean."""
+    failed_cells: dict[int, str]
+    """Seed -> why its cell did not finish."""
+    metrics: dict[str, Estimate]
+    differences: dict[str, Difference]
+    """To the reference; empty in the reference's own row."""
+    persuasion: PersuasionCounts
+    faults: Faults
+    usage: dict[str, Usage]
+    cost_per_dialogue: float | None
+    """In the currency of ``[prices]``; None where a model that was used has no price."""
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """A part of one row's dialogues: those of a persona, a trait, a kind of goal."""
+
+    system: str
+    model: str
+    dataset: str
+    by: str
+    value: str
+    metrics: dict[str, Estimate]
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """``comparison.json``."""
+
+    world: str
+    reference: str
+    seeds: tuple[int, ...]
+    scenarios: int
+    complete: bool
+    seconds: float
+    rows: tuple[Row, ...]
+    groups: tuple[Group, ...]
+
+
+def summarize(
+    plan: Plan, results: Mapping[str, CellResult], failures: Mapping[str, str], *, world: str, seconds: float
+) -> Comparison:
+    """All rows in the order of the file. ``results`` and ``failures`` are by cell name."""
+    reference = plan.file.comparison.reference
+    rows: list[Row] = []
+    groups: list[Group] = []
+    for dataset in plan.file.datasets:
+        found = [result for result in results.values() if result.dataset == dataset]
+        sheet = _Sheet(plan.file.comparison.seeds, found)
+        cells = [cell for cell in plan.cells if cell.dataset == dataset]
+        here = [
+            _row(plan, [cell for cell in cells if (cell.system, cell.model) == key], results, failures, sheet)
+            for key in dict.fromkeys((cell.system, cell.model) for cell in cells)
+        ]
+        rows += _with_differences(here, sheet, reference)
+        groups += [group for row in here for group in _groups(row, sheet)]
+    return Comparison(
+        world=world,
+        reference=reference,
+        seeds=plan.file.comparison.seeds,
+        scenarios=max((len(result.scenarios) for result in results.values()), default=0),
+        complete=all(cell.name in results for cell in plan.cells),
+        seconds=seconds,
+        rows=tuple(rows),
+        groups=tuple(groups),
+    )
+
+
+class _Sheet:
+    """One dataset's results as tables of one shape: the plan's seeds by all scenarios that some cell played."""
+
+    def __init__(self, seeds: Sequence[int], found: Sequence[CellResult]) -> None:
+        self._seeds = seeds
+        self._found = found
+        self._scenarios = sorted({scenario for result in found for scenario in result.scenarios})
+
+    def of(self, system: str, model: str) -> list[CellResult]:
+        return [result for result in self._found if (result.system, result.model) == (system, model)]
+
+    def tables(self, system: str, model: str, keep: Collection[str] | None = None) -> dict[str, Table]:
+        """Measure -> (S, N), the columns of the scenarios in ``keep`` (all, if None)."""
+        found = self.of(system, model)
+        columns = [scenario for scenario in self._scenarios if keep is None or scenario in keep]
+        return {
+            name: table({result.seed: result.values[name] for result in found}, self._seeds, columns)
+            for name in MEASURES
+        }
+
+    def parts(self) -> dict[tuple[str, str], set[str]]:
+        """(field, value) -> scenarios, over all labels of this dataset's scenarios."""
+        parts: dict[tuple[str, str], set[str]] = {}
+        for result in self._found:
+            for scenario, labels in result.groups.items():
+                for label in labels.items():
+                    parts.setdefault(label, set()).add(scenario)
+        return parts
+
+
+def _row(
+    plan: Plan,
+    cells: Sequence[Cell],
+    results: Mapping[str, CellResult],
+    failures: Mapping[str, str],
+    sheet: _Sheet,
+) -> Row:
+    first = cells[0]
+    found = sheet.of(first.system, first.model)
+    dialogues = sum(len(result.scenarios) for result in found)
+    estimates = _estimates(sheet.tables(first.system, first.model))
+    # One number a seed, so its interval is over the seeds alone.
+    estimates["corpus_dist_2"] = estimate([result.corpus_dist_2 for result in found])
+    faults = _added_faults([result.faults for result in found])
+    return Row(
+        system=first.system,
+        title=plan.title(first.system),
+        group=plan.file.systems[first.system].group,
+        model=first.model,
+        dataset=first.dataset,
+        seeds=tuple(result.seed for result in found),
+        dialogues=dialogues,
+        failed=sum(faults.failed.values()),
+        failed_cells={cell.seed: failures[cell.name] for cell in cells if cell.name in failures},
+        metrics=estimates,
+        differences={},
+        persuasion=_added_counts([result.persuasion for result in found]),
+        faults=faults,
+        usage=_summed([result.usage for result in found]),
+        cost_per_dialogue=_cost(found, plan.file.prices, dialogues),
+    )
+
+
+def _estimates(tables: Mapping[str, Table]) -> dict[str, Estimate]:
+    estimates = {name: estimate_two_way(tables[name], bounded=MEASURES[name] == "rate") for name in SHOWABLE}
+    return estimates | {PRS: ratio_two_way(tables["prs_gain"], tables["prs_room"])}
+
+
+def _with_differences(rows: Sequence[Row], sheet: _Sheet, reference: str) -> list[Row]:
+    references = {row.model: row for row in rows if row.system == reference}
+    others = [row for row in rows if row.system != reference]
+    tables = {(row.system, row.model): sheet.tables(row.system, row.model) for row in rows}
+    found: dict[int, dict[str, Difference]] = {place: {} for place in range(len(others))}
+    for name in (*SHOWABLE, PRS):
+        raw = []
+        for row in others:
+            beside = references.get(row.model) or next(iter(references.values()))
+            raw.append(_difference(tables[row.system, row.model], tables[beside.system, beside.model], name))
+        for place, (one, p) in enumerate(zip(raw, holm([one.p for one in raw]), strict=True)):
+            found[place][name] = msgspec.structs.replace(one, p_holm=p)
+    own = iter(found[place] for place in range(len(others)))
+    return [row if row.system == reference else msgspec.structs.replace(row, differences=next(own)) for row in rows]
+
+
+def _difference(ours: Mapping[str, Table], reference: Mapping[str, Table], name: str) -> Difference:
+    if name == PRS:
+        return compare_ratios((ours["prs_gain"], ours["prs_room"]), (reference["prs_gain"], reference["prs_room"]))
+    return compare_two_way(ours[name], reference[name])
+
+
+def _groups(row: Row, sheet: _Sheet) -> list[Group]:
+    groups = []
+    for (by, value), scenarios in sorted(sheet.parts().items()):
+        estimates = _estimates(sheet.tables(row.system, row.model, scenarios))
+        groups.append(
+            Group(
+                system=row.system,
+                model=row.model,
+                dataset=row.dataset,
+                by=by,
+                value=value,
+                metrics={name: estimates[name] for name in GROUPED},
+            )
+        )
+    return groups
+
+
+def _cost(found: Sequence[CellResult], prices: Mapping[str, Prices], dialogues: int) -> float | None:
+    total = 0.0
+    for result in found:
+        for role, used in result.usage.items():
+            price = prices.get(result.models[role])
+            if price is None:
+                return None
+            total += (used.prompt_tokens * price.prompt + used.completion_tokens * price.completion) / 1e6
+    return total / dialogues if dialogues else None
+
+
+def _summed(usages: Sequence[Mapping[str, Usage]]) -> dict[str, Usage]:
+    total: dict[str, Usage] = {}
+    for usage in usages:
+        for role, used in usage.items():
+            total[role] = total.get(role, Usage()) + used
+    return dict(sorted(total.items()))
+
+
+def _added_counts(parts: Sequence[PersuasionCounts]) -> PersuasionCounts:
+    names = PersuasionCounts.__struct_fields__
+    return PersuasionCounts(**{name: sum(getattr(part, name) for part in parts) for name in names})
+
+
+def _added_faults(parts: Sequence[Faults]) -> Faults:
+    counts = {name: sum(getattr(part, name) for part in parts) for name in Faults.__struct_fields__ if name != "failed"}
+    failed = sum((Counter(part.failed) for part in parts), Counter[str]())
+    return Faults(failed=dict(sorted(failed.items())), **counts)

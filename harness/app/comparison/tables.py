@@ -1,0 +1,232 @@
+"""The paper's Tables IV and V for one comparison: for the terminal (rich), as CSV and as LaTeX.
+
+A value is bold where it is better than the reference's and the difference is significant after Holm's correction, and
+marked with a dagger where it is significantly worse; nothing else is. Beside every table stand the number of dialogues
+and of failed ones. The CSV holds everything, the tables what the paper shows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from harness.app.comparison.results import LOWER_IS_BETTER, Comparison, Row
+from harness.app.evaluation.statistics import Estimate
+
+TABLE_IV = {
+    "conv_sr": "Conv-SR",
+    "acceptance": "accepts",
+    "wi": "WI",
+    "prs": "PRS",
+    "cred": "Cred",
+    "cred_coverage": "Cred\ncoverage",
+    "dist_2": "Dist-2",
+    "corpus_dist_2": "Dist-2\ncorpus",
+    "turns": "turns",
+}
+"""Conversation: success, watching intention, persuasiveness, credibility, diversity."""
+TABLE_V = {
+    "rec_sr": "Rec-SR",
+    "recall_1": "R@1",
+    "recall_5": "R@5",
+    "target_recall_1": "target\nR@1",
+    "target_recall_5": "target\nR@5",
+}
+"""Recommendation, by the attribute protocol and by the strict target."""
+LEVELS = {"a random list": "chance", "the most popular": "popular"}
+"""What needs no conversation, beside recall (decision 15): title -> prefix of its measures."""
+WORSE = "†"
+MISSING = "–"
+
+
+def verdict(row: Row, metric: str) -> str:
+    """``better``, ``worse`` or nothing: how a row's value differs from the reference's."""
+    difference = row.differences.get(metric)
+    if difference is None or not difference.significant or difference.mean is None:
+        return ""
+    return "better" if (difference.mean > 0) != (metric in LOWER_IS_BETTER) else "worse"
+
+
+def main_tables(comparison: Comparison) -> list[Table]:
+    """Tables IV and V and what it cost, one of each for every dataset."""
+    shown = []
+    for dataset in dict.fromkeys(row.dataset for row in comparison.rows):
+        rows = [row for row in comparison.rows if row.dataset == dataset]
+        shown.append(_table(f"Table IV, conversation ({dataset})", rows, TABLE_IV))
+        recommendation = _table(f"Table V, recommendation ({dataset})", rows, TABLE_V)
+        recommendation.add_section()
+        for title, level in LEVELS.items():
+            names = [metric.replace("target_recall", "target") for metric in TABLE_V]
+            cells = [_level(rows, f"{level}_{name}") for name in names]
+            recommendation.add_row(Text(title, style="dim"), *cells, "")
+        shown += [recommendation, _costs(f"Cost and faults ({dataset})", rows)]
+    return shown
+
+
+def _table(title: str, rows: Sequence[Row], columns: Mapping[str, str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for heading in columns.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("n\n(failed)", justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(name_of(row, rows), *(_cell(row, metric) for metric in columns), _counts(row))
+    return table
+
+
+def name_of(row: Row, rows: Iterable[Row]) -> str:
+    """The system's title, with its model where the system has several."""
+    models = {other.model for other in rows if other.system == row.system}
+    return f"{row.title}, {row.model}" if len(models) > 1 else row.title
+
+
+def _cell(row: Row, metric: str) -> Text:
+    estimate, judged = row.metrics[metric], verdict(row, metric)
+    if estimate.mean is None:
+        return Text(MISSING)
+    text = Text(f"{estimate.mean:.2f}", style="bold" if judged == "better" else "")
+    text.append(WORSE if judged == "worse" else "")
+    if estimate.low is not None and estimate.high is not None:
+        text.append(f"\n[{estimate.low:.2f},{estimate.high:.2f}]", style="dim")
+    elif estimate.n > 1:
+        text.append("\n[no interval]", style="dim")
+    return text
+
+
+def _level(rows: Sequence[Row], metric: str) -> str:
+    # The same goals for every system; a failed dialogue is in no row's mean, so the fullest row tells it best.
+    fullest = max(rows, key=lambda row: row.dialogues - row.failed)
+    estimate = fullest.metrics.get(metric)
+    return MISSING if estimate is None or estimate.mean is None else f"{estimate.mean:.2f}"
+
+
+def _counts(row: Row) -> str:
+    failed = f"{row.dialogues - row.failed}\n({row.failed})"
+    return failed + (f"\n{len(row.failed_cells)} cells!" if row.failed_cells else "")
+
+
+def _costs(title: str, rows: Sequence[Row]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    headings = (
+        "",
+        "tokens a\ndialogue",
+        "recommender's",
+        "calls",
+        "cost",
+        "failed",
+        "unread\nreadings",
+        "cut\nreplies",
+    )
+    for heading in (*headings, "over-\npersuaded"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for row in rows:
+        said = row.persuasion
+        asked = said.used + said.undefined
+        table.add_row(
+            name_of(row, rows),
+            *(_plain(row.metrics[name], 0) for name in ("tokens", "recommender_tokens", "calls")),
+            MISSING if row.cost_per_dialogue is None else f"{row.cost_per_dialogue:.4g}",
+            _share(row.failed, row.dialogues),
+            _share(row.faults.unreadable, row.faults.asked),
+            _share(row.faults.truncated, row.faults.calls),
+            _share(said.over_persuaded, asked),
+        )
+    return table
+
+
+def _plain(estimate: Estimate, digits: int) -> str:
+    return MISSING if estimate.mean is None else f"{estimate.mean:,.{digits}f}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else MISSING
+
+
+def rows_csv(comparison: Comparison) -> str:
+    """Every measure of every row, with interval and difference to the reference; one line a row and measure."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ("dataset", "system", "model", "measure", "mean", "low", "high", "n", "failed", "difference", "difference_low",
+         "difference_high", "pairs", "p", "p_holm")
+    )  # fmt: skip
+    for row in comparison.rows:
+        for name, estimate in row.metrics.items():
+            difference = row.differences.get(name)
+            compared = (
+                (difference.mean, difference.low, difference.high, difference.n, difference.p, difference.p_holm)
+                if difference
+                else ("",) * 6
+            )
+            writer.writerow(
+                _blank((row.dataset, row.system, row.model, name, *_numbers(estimate), row.failed, *compared))
+            )
+    return out.getvalue()
+
+
+def groups_csv(comparison: Comparison) -> str:
+    """Results by persona, trait and goal; one line a row, part and measure."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("dataset", "system", "model", "by", "value", "measure", "mean", "low", "high", "n"))
+    for group in comparison.groups:
+        for name, estimate in group.metrics.items():
+            where = (group.dataset, group.system, group.model, group.by, group.value, name)
+            writer.writerow(_blank((*where, *_numbers(estimate))))
+    return out.getvalue()
+
+
+def _numbers(estimate: Estimate) -> tuple[float | None, float | None, float | None, int]:
+    return estimate.mean, estimate.low, estimate.high, estimate.n
+
+
+def _blank(values: Iterable[object]) -> list[object]:
+    return ["" if value is None else value for value in values]
+
+
+def latex(comparison: Comparison) -> str:
+    """Tables IV and V as LaTeX (booktabs); bold and dagger as in the terminal."""
+    parts = [f"% {_escape(comparison.world)}", "% bold / dagger: better / worse than the reference, p < .05 (Holm)"]
+    for dataset in dict.fromkeys(row.dataset for row in comparison.rows):
+        rows = [row for row in comparison.rows if row.dataset == dataset]
+        for caption, columns in (("Conversation", TABLE_IV), ("Recommendation", TABLE_V)):
+            parts.append(_latex_table(f"{caption}, {dataset}", rows, columns))
+    return "\n".join(parts) + "\n"
+
+
+def _latex_table(caption: str, rows: Sequence[Row], columns: Mapping[str, str]) -> str:
+    headings = " & ".join(("", *(_escape(heading.replace("\n", " ")) for heading in columns.values()), r"$n$ (failed)"))
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{_escape(caption)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(columns) + 1)}}}",
+        r"\toprule",
+        rf"{headings} \\",
+        r"\midrule",
+    ]
+    for row in rows:
+        cells = [_escape(name_of(row, rows)), *(_latex_cell(row, metric) for metric in columns)]
+        cells.append(f"{row.dialogues - row.failed} ({row.failed})")
+        lines.append(rf"{' & '.join(cells)} \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+
+
+def _latex_cell(row: Row, metric: str) -> str:
+    estimate, judged = row.metrics[metric], verdict(row, metric)
+    if estimate.mean is None:
+        return "--"
+    mean = f"{estimate.mean:.2f}"
+    shown = rf"\textbf{{{mean}}}" if judged == "better" else rf"{mean}$^\dagger$" if judged == "worse" else mean
+    interval = "" if estimate.low is None else rf" {{\scriptsize[{estimate.low:.2f}, {estimate.high:.2f}]}}"
+    return shown + interval
+
+
+def _escape(text: str) -> str:
+    for special in "\\&%$#_{}":
+        text = text.replace(special, r"\textbackslash{}" if special == "\\" else f"\\{special}")
+    return text

@@ -1,0 +1,68 @@
+"""What cells of one process may share because it is a pure function of their config: inputs, encoder, index, texts.
+
+A cell works without it (it makes its own); sharing saves loading, never changes a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from experts.entity_index import EntityIndex
+from harness.app.inputs import Inputs, read_inputs
+from harness.app.wiring import encoder_of, index_of, planner_of
+from harness.core.config import Config
+from harness.core.errors import InputError
+from harness.domain.text_encoder import TextEncoder
+from learner.policy import TrainablePolicy
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Workshop:
+    """Memories of pure functions; not for threads that run at the same time."""
+
+    def __init__(self) -> None:
+        self._inputs: dict[bytes, Inputs] = {}
+        self._encoders: dict[str, TextEncoder] = {}
+        self._indices: dict[tuple[str, str], EntityIndex] = {}
+        self._planners: dict[bytes, TrainablePolicy] = {}
+        self.intentions: dict[str, float] = {}
+        """The examiner's memory: pre and true intentions by prompt and model."""
+
+    def inputs(self, config: Config, scenario_seed: int) -> Inputs:
+        """What `read_inputs` gives for the scenario seed, whatever the cell's own seed; blocks."""
+        drawn = msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, seed=scenario_seed))
+        of = (drawn.run.seed, drawn.data, drawn.evaluation, drawn.rl, drawn.conversation, drawn.planner)
+        return _remembered(self._inputs, msgspec.json.encode(of), lambda: read_inputs(drawn))
+
+    def encoder(self, config: Config) -> TextEncoder:
+        """Blocks."""
+        return _remembered(self._encoders, config.planner.encoder, lambda: encoder_of(config))
+
+    def index(self, config: Config, inputs: Inputs, progress: Callable[[int, int], None]) -> EntityIndex:
+        """Blocks; for many minutes where a large graph is read for the first time."""
+        encoder = self.encoder(config)
+        key = (encoder.sha256, inputs.graph.sha256)
+        return _remembered(self._indices, key, lambda: index_of(inputs, encoder, progress))
+
+    def planner(self, config: Config, inputs: Inputs) -> TrainablePolicy:
+        """A fresh planner; those of one kind share what a frozen encoder has read. `InputError` if it cannot learn."""
+
+        def build() -> TrainablePolicy:
+            planner = planner_of(config, inputs, self.encoder(config))
+            if planner is None:
+                raise InputError(f"planner.kind = {config.planner.kind!r} does not learn, so it cannot be trained")
+            return planner
+
+        key = msgspec.json.encode((config.planner, tuple(strategy.key for strategy in inputs.strategies)))
+        return _remembered(self._planners, key, build).snapshot()
+
+
+def _remembered(known: dict[K, V], key: K, make: Callable[[], V]) -> V:
+    if key not in known:
+        known[key] = make()
+    return known[key]
