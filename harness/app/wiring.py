@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -42,7 +43,7 @@ from harness.core.retry import RetryPolicy
 from harness.core.seams import ChatModel, Policy, Recommender
 from harness.core.server import ensure_port_free
 from harness.core.tape import Served
-from harness.domain.text_encoder import TextEncoder, load_encoder, use_one_thread
+from harness.domain.text_encoder import MINILM, TextEncoder, load_encoder, use_one_thread
 from learner.encoder_policy import EncoderPolicy
 from learner.policy import FixedPolicy, TrainablePolicy, UniformPolicy
 from learner.tabular import TabularPolicy
@@ -63,19 +64,30 @@ BASELINES: Mapping[str, Baseline] = {"prompted": PromptedCRS, "intercrs": InterC
 """The recommenders beside RSO, by the name that a comparison file calls them."""
 
 
-def encoder_of(config: Config) -> TextEncoder:
-    """The text encoder that planner and retriever share; on one torch thread (DESIGN section 3)."""
+@lru_cache(maxsize=4)
+def loaded_encoder(name: str) -> TextEncoder:
+    """A text encoder, loaded once a process; on one torch thread (DESIGN section 3)."""
     use_one_thread()
-    return load_encoder(config.planner.encoder)
+    return load_encoder(name)
 
 
-def planner_of(config: Config, inputs: Inputs, encoder: TextEncoder) -> TrainablePolicy | None:
+def encoder_of(config: Config) -> TextEncoder:
+    """The encoder of the planner."""
+    return loaded_encoder(config.planner.encoder)
+
+
+def retriever_encoder() -> TextEncoder:
+    """The entity index's encoder: always the packaged MiniLM, made for sentence likeness, whatever the planner's is."""
+    return loaded_encoder(MINILM)
+
+
+def planner_of(config: Config, inputs: Inputs) -> TrainablePolicy | None:
     """A fresh planner that can learn, or None where the config's planner does not."""
     strategies = tuple(strategy.key for strategy in inputs.strategies)
     match config.planner.kind:
         case "encoder":
             return EncoderPolicy(
-                encoder,
+                encoder_of(config),
                 strategies,
                 trainable_layers=config.planner.trainable_layers,
                 max_tokens=config.planner.max_tokens,
@@ -95,12 +107,12 @@ def fixed_planner_of(config: Config, inputs: Inputs) -> Policy:
     return UniformPolicy(strategies)
 
 
-def index_of(inputs: Inputs, encoder: TextEncoder, progress: Callable[[int, int], None]) -> EntityIndex:
+def index_of(inputs: Inputs, progress: Callable[[int, int], None]) -> EntityIndex:
     """The entity index of the run's graph, from the user's cache where it is there; blocks."""
     return build_index(
         inputs.graph,
-        encoder.embed,
-        model_sha256=encoder.sha256,
+        retriever_encoder().embed,
+        model_sha256=retriever_encoder().sha256,
         cache_dir=Path(platformdirs.user_cache_dir("rso-harness")) / "entity-index",
         progress=progress,
     )
@@ -203,7 +215,7 @@ async def open_players(
     inputs: Inputs,
     clients: Mapping[str, Served],
     policy_at: Callable[[int], Policy],
-    embed_and_index: tuple[TextEncoder, EntityIndex],
+    index: EntityIndex,
     progress: Progress,
     *,
     baseline: str = "",
@@ -229,12 +241,11 @@ async def open_players(
             temperature=config.reward.temperature,
         )
 
-    encoder, index = embed_and_index
     without: tuple[str, ...] = config.network.without
     if baseline:
         without = ("planner", "preference_reasoner", "fact_retriever")
     decoding, strategies = config.decoding, inputs.strategies
-    retriever = FactRetriever(inputs.graph, index, encoder.embed)
+    retriever = FactRetriever(inputs.graph, index, retriever_encoder().embed)
     network = NetworkOfExperts(
         planner=None if "planner" in without else Planner(policy_at, strategies),
         reasoner=None

@@ -28,7 +28,6 @@ from harness.app.session import Session
 from harness.app.training import UNTRAINED, WARMED_UP, Training
 from harness.app.wiring import (
     check_models,
-    encoder_of,
     fixed_planner_of,
     index_of,
     open_models,
@@ -87,8 +86,7 @@ def resume(folder: Path, file: Path | None, overrides: list[str], console: Conso
 def _check_start(config: Config, inputs: Inputs) -> None:
     """What can be known to fail before a run directory is made."""
     check_models(config)
-    encoder = encoder_of(config)
-    planner = planner_of(config, inputs, encoder)
+    planner = planner_of(config, inputs)
     if planner is not None and config.planner.init:
         load_checkpoint(Path(config.planner.init)).restore(planner)
 
@@ -128,12 +126,11 @@ async def _main(config: Config, inputs: Inputs, folder: Path, progress: Progress
 
 
 async def _at_work(config: Config, inputs: Inputs, folder: Path, progress: Progress, stopping: Stopping) -> None:
-    encoder = await trio.to_thread.run_sync(encoder_of, config)
-    planner = planner_of(config, inputs, encoder)
+    planner = await trio.to_thread.run_sync(planner_of, config, inputs)
     versions = PolicyVersions(lag=config.rl.policy_lag)
     versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
     progress.begin("reading the films", len(inputs.graph.items))
-    index = await trio.to_thread.run_sync(index_of, inputs, encoder, progress.advance)
+    index = await trio.to_thread.run_sync(index_of, inputs, progress.advance)
     finished = read_episodes(folder / rundir.EPISODES) if (folder / rundir.EPISODES).exists() else ()
     with MetricsFile(folder) as metrics, open_tape(folder / TAPE) as tape:
         async with (
@@ -143,7 +140,7 @@ async def _at_work(config: Config, inputs: Inputs, folder: Path, progress: Progr
                 inputs,
                 {name: tape.recording(model, name) for name, model in models.items()},
                 versions.at,
-                (encoder, index),
+                index,
                 progress,
             ) as players,
             open_log(folder / rundir.EPISODES, run_sync=tape.then_log) as events,

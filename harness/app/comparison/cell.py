@@ -78,7 +78,7 @@ async def run_cell(
             inputs,
             models,
             lambda version: policy,
-            (workshop.encoder(config), index),
+            index,
             progress,
             baseline=baseline,
         ) as players,

@@ -57,7 +57,7 @@ async def train(
     with MetricsFile(directory) as metrics:
         async with (
             open_models(config, inputs, directory, progress) as models,
-            open_players(config, inputs, models, versions.at, (workshop.encoder(config), index), progress) as players,
+            open_players(config, inputs, models, versions.at, index, progress) as players,
             open_log(log_path) as events,
         ):
             session = Session(config, events, players, progress, stopping, finished)

@@ -12,10 +12,9 @@ import msgspec
 
 from experts.entity_index import EntityIndex
 from harness.app.inputs import Inputs, read_inputs
-from harness.app.wiring import encoder_of, index_of, planner_of
+from harness.app.wiring import index_of, planner_of
 from harness.core.config import Config
 from harness.core.errors import InputError
-from harness.domain.text_encoder import TextEncoder
 from learner.policy import TrainablePolicy
 
 K = TypeVar("K")
@@ -27,8 +26,7 @@ class Workshop:
 
     def __init__(self) -> None:
         self._inputs: dict[bytes, Inputs] = {}
-        self._encoders: dict[str, TextEncoder] = {}
-        self._indices: dict[tuple[str, str], EntityIndex] = {}
+        self._indices: dict[str, EntityIndex] = {}
         self._planners: dict[bytes, TrainablePolicy] = {}
         self.intentions: dict[str, float] = {}
         """The examiner's memory: pre and true intentions by prompt and model."""
@@ -39,21 +37,15 @@ class Workshop:
         of = (drawn.run.seed, drawn.data, drawn.evaluation, drawn.rl, drawn.conversation, drawn.planner)
         return _remembered(self._inputs, msgspec.json.encode(of), lambda: read_inputs(drawn))
 
-    def encoder(self, config: Config) -> TextEncoder:
-        """Blocks."""
-        return _remembered(self._encoders, config.planner.encoder, lambda: encoder_of(config))
-
     def index(self, config: Config, inputs: Inputs, progress: Callable[[int, int], None]) -> EntityIndex:
         """Blocks; for many minutes where a large graph is read for the first time."""
-        encoder = self.encoder(config)
-        key = (encoder.sha256, inputs.graph.sha256)
-        return _remembered(self._indices, key, lambda: index_of(inputs, encoder, progress))
+        return _remembered(self._indices, inputs.graph.sha256, lambda: index_of(inputs, progress))
 
     def planner(self, config: Config, inputs: Inputs) -> TrainablePolicy:
         """A fresh planner; those of one kind share what a frozen encoder has read. `InputError` if it cannot learn."""
 
         def build() -> TrainablePolicy:
-            planner = planner_of(config, inputs, self.encoder(config))
+            planner = planner_of(config, inputs)
             if planner is None:
                 raise InputError(f"planner.kind = {config.planner.kind!r} does not learn, so it cannot be trained")
             return planner

@@ -19,7 +19,7 @@ from rich.text import Text
 from harness.app.evaluation.metrics import conversation_success
 from harness.app.replay.past import PastRun
 from harness.app.session import TRAIN
-from harness.app.wiring import encoder_of, planner_of
+from harness.app.wiring import planner_of
 from harness.core import rundir
 from harness.core.config import Config
 from harness.core.episode import Episode
@@ -89,7 +89,7 @@ def target_of(run: PastRun, wanted: str) -> Target:
             f"--evaluate: {wanted!r} is no checkpoint folder, none of {', '.join(there) or 'no'} checkpoints of the "
             "run, and neither uniform nor fixed:STRATEGY"
         )
-    planner = planner_of(run.config, run.inputs, encoder_of(run.config))
+    planner = planner_of(run.config, run.inputs)
     if planner is None:
         raise InputError("--evaluate: the run's planner does not learn, so no checkpoint fits it")
     load_checkpoint(folder).restore(planner)

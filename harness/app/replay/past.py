@@ -16,7 +16,7 @@ from harness.app.inputs import Inputs, read_inputs
 from harness.app.manifest import config_of, read_manifest, refuse_other_files
 from harness.app.progress import Progress
 from harness.app.session import TRAIN
-from harness.app.wiring import NetworkPlayers, encoder_of, index_of, open_players
+from harness.app.wiring import NetworkPlayers, index_of, open_players
 from harness.core import rundir
 from harness.core.config import Config
 from harness.core.conversation import converse
@@ -154,12 +154,11 @@ async def with_players(
     run: PastRun, models: Mapping[str, Served], progress: Progress, *, config: Config | None = None
 ) -> AsyncIterator[NetworkPlayers]:
     """The run's players with other models behind them and the logged planner."""
-    encoder = await trio.to_thread.run_sync(encoder_of, run.config)
     progress.begin("reading the films", len(run.inputs.graph.items))
-    index = await trio.to_thread.run_sync(index_of, run.inputs, encoder, progress.advance)
+    index = await trio.to_thread.run_sync(index_of, run.inputs, progress.advance)
     policy: Policy = LoggedPolicy(run.episodes)
     async with open_players(
-        config or run.config, run.inputs, models, lambda version: policy, (encoder, index), progress
+        config or run.config, run.inputs, models, lambda version: policy, index, progress
     ) as players:
         yield players
 
