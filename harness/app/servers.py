@@ -6,6 +6,7 @@ reward, comes out of the gap. What a server needs of files is written into the r
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,9 @@ from harness.core.errors import RunStopped
 from harness.core.rundir import LOGS
 from harness.core.server import announced, free_port, healthy, server_process
 from harness.domain.knowledge_graph import GraphFile, KnowledgeGraph
+
+_BEFORE_MESSAGES = re.compile(r"^(?:\([^)]*\) )?[A-Z]+ [\d-]+ [\d:]+ \[[^\]]*\] ")
+_SHOWN = 72
 
 log = structlog.get_logger()
 
@@ -99,7 +103,7 @@ async def _keep(
             env=model.environment if scripted else vllm_environment(model),
             watches_parent=scripted,
             start_timeout_s=model.startup_s,
-            on_progress=lambda seconds, line: progress.waiting(f"server {name}: {line}", seconds),
+            on_progress=lambda seconds, line: progress.waiting(f"server {name}: {_short(line)}", seconds),
         ) as server:
             if life == 0:
                 task_status.started(server.base_url)
@@ -108,3 +112,8 @@ async def _keep(
         log.error("server_died", name=name, exit_code=code, life=life)
         progress.say(f"the server {name} died with exit code {code}")
     raise RunStopped(f"the server {name} died {model.restarts + 1} times, the last time saying:\n{last_words}")
+
+
+def _short(line: str) -> str:
+    """A log line without what vLLM puts before every message, cut to fit beside the rest of a progress line."""
+    return _BEFORE_MESSAGES.sub("", line)[:_SHOWN]

@@ -6,6 +6,7 @@ be read is exit code 2 like everywhere.
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import trio
+from msgspec import structs
 from rich.console import Console
 from rich.text import Text
 
@@ -58,7 +60,7 @@ def findings(config: Config | None) -> Iterator[Finding]:
     if config:
         yield from _attempt("inputs", lambda: _inputs(config))
         for name in config.models_in_use:
-            yield from _attempt(f"models.{name}", lambda name=name: _server(name, config.models[name]))  # type: ignore[misc]
+            yield from _server(name, config.models[name])
 
 
 def _attempt(what: str, check: Callable[[], str]) -> Iterator[Finding]:
@@ -129,21 +131,20 @@ def _inputs(config: Config) -> str:
     )
 
 
-def _server(name: str, model: Model) -> str:
+def _server(name: str, model: Model) -> Iterator[Finding]:
+    from harness.app.server_check import Said, running, startable
     from harness.app.wiring import client_of
 
-    if not model.base_url:
-        return f"models.{name}: {model.backend} {model.model}, started by the run itself"
-
-    async def ask() -> str:
-        async with client_of(name, model, model.base_url) as client:
-            with trio.fail_after(min(model.timeout_s, 30)):
-                offered = await client.capabilities()
-        reads = "one decode step (label log-probabilities)" if offered.label_logprobs else "samples"
-        constrained = "constrained to the choices" if offered.choices else "by prompt alone"
-        return f"models.{name}: {model.model} at {client.shown_url} answers; rewards by {reads}, {constrained}"
+    async def ask() -> list[Said]:
+        # One try a question: who asks whether a server answers should not wait for it to come back.
+        async with client_of(name, structs.replace(model, retry_s=0.0), model.base_url) as client:
+            return await running(name, model, client, os.environ.get(model.api_key_env) if model.api_key_env else None)
 
     try:
-        return trio.run(ask)
-    except trio.TooSlowError:
-        raise CheckFailed(f"{model.base_url} does not answer") from None
+        said = trio.run(ask) if model.base_url else startable(name, model)
+    except HarnessError as error:
+        said = [("FAILED", f"models.{name}: {error}")]
+    except Exception as error:  # as in _attempt: saying how something is broken is this command's purpose
+        said = [("FAILED", f"models.{name}: {type(error).__name__}: {error}")]
+    for state, text in said:
+        yield Finding(state=state, text=text)
