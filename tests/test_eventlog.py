@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -9,6 +11,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from support.episodes import events_of, started
 from trio.testing import MockClock
 
 from harness.core import eventlog
@@ -16,7 +19,6 @@ from harness.core.codec import decode_event, encode_event
 from harness.core.errors import DataError, InputError, RunStopped
 from harness.core.eventlog import open_log, read_episodes, read_events, repair, run_digest
 from harness.core.messages import EpisodeEnded, Event, Opening
-from support.episodes import events_of, started
 
 any_text = st.text(st.characters(exclude_categories=())) | st.sampled_from(
     ["\ue000", "\ud800", "\ue000d800", "a\x00\x1b[31m\u2028\u202e\n"]
@@ -169,6 +171,27 @@ def test_a_full_disk_stops_the_run_and_leaves_earlier_records_whole(
     assert list(read_events(path)) == first
     trio.run(append_all, path, events_of("b", 1, turns=1))
     assert [episode.id for episode in read_episodes(path)] == ["a", "b"]
+
+
+def test_a_disk_that_takes_a_part_first_keeps_no_half_of_a_group(tmp_path: Path) -> None:
+    # In a child, since the limit cannot be raised again: the write that crosses it is short, and only the next fails.
+    code = (
+        "import resource, sys, trio; from pathlib import Path; from support.episodes import events_of\n"
+        "from test_eventlog import append_all\n"
+        "path = Path(sys.argv[1]); trio.run(append_all, path, events_of('a', 0, turns=1))\n"
+        "limit = path.stat().st_size + 100; resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
+        "trio.run(append_all, path, events_of('b', 1, turns=1))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "log")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "RunStopped: cannot write the event log" in ended.stderr
+    assert list(read_events(tmp_path / "log")) == events_of("a", 0, turns=1)
+    assert (tmp_path / "log").read_bytes().endswith(b"\n")
 
 
 def test_the_digest_ignores_clock_and_cache_and_order_of_finishing(tmp_path: Path) -> None:

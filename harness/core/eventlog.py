@@ -100,9 +100,7 @@ class EventLog:
 
     def _write(self, lines: bytes) -> None:
         try:
-            self._file.write(lines)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            write_whole(self._file, lines)
         except OSError as error:
             # Earlier records stay valid: what this group left behind is cut off again.
             os.truncate(self._path, self._length)
@@ -127,6 +125,15 @@ async def open_log(path: Path, *, run_sync: RunSync = _in_thread) -> AsyncIterat
                 yield log
             finally:
                 log._close()
+
+
+def write_whole(file: BinaryIO, content: bytes) -> None:
+    """Write all of it and make it durable. A disk that fills up takes a part first and reports no error for it."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def repair(path: Path) -> int:

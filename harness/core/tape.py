@@ -28,7 +28,7 @@ import trio
 
 from harness.core.codec import decode_record, encode_record
 from harness.core.errors import CallError, DataError, HarnessError, InputError, RunStopped
-from harness.core.eventlog import repair
+from harness.core.eventlog import repair, write_whole
 from harness.core.llm import Capabilities
 from harness.core.messages import ChatReply, ChatRequest, Struct, Usage
 
@@ -138,9 +138,7 @@ class Tape:
         if not lines:
             return
         try:
-            self._file.write(lines)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            write_whole(self._file, lines)
         except OSError as error:
             os.truncate(self._path, self._length)
             raise RunStopped(f"cannot write the tape {self._path}: {error.strerror}") from error
