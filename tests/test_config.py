@@ -31,6 +31,13 @@ def write(folder: Path, text: str) -> Path:
         ('[data]\ninspired = "a\\u0000b"', "data.inspired: holds a NUL"),
         ("[roles]\nactor = 'big'", "roles.actor: there is no .models.big.; known: default"),
         ("[models.default]\nbackend = 'openai'", "models.default.base_url"),
+        ("[models.default]\nbase_url = 'http://me:pw@h/v1'", "models.default.base_url: holds a user, a password"),
+        (
+            "[models.default]\nbase_url = 'http://h/v1?key=x'",
+            "models.default.base_url: holds .* a query",
+        ),
+        ("[models.default.environment]\nHF_TOKEN = 'x'", "models.default.environment: HF_TOKEN looks like a secret"),
+        ("[models.default]\narguments = ['--api-key=x']", "models.default.arguments: --api-key"),
         ("[reward]\nquorum = 11", "reward.quorum: 11 is more than reward.samples = 10"),
         ("[planner]\nkind = 'fixed'", "planner.strategy"),
         ("rl = 3", "rl: is a table of keys, not 3"),

@@ -343,12 +343,33 @@ def _check_together(config: Config) -> None:
     for name, model in config.models.items():
         if model.backend == "openai" and not model.base_url:
             raise ConfigError(f"models.{name}.base_url: the openai backend needs the server's address")
+        _refuse_secrets(name, model)
     if config.reward.quorum > config.reward.samples:
         raise ConfigError(
             f"reward.quorum: {config.reward.quorum} is more than reward.samples = {config.reward.samples}"
         )
     if config.planner.kind == "fixed" and not config.planner.strategy:
         raise ConfigError("planner.strategy: a fixed planner needs the strategy that it takes")
+
+
+_SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+
+
+def _refuse_secrets(name: str, model: Model) -> None:
+    """A config is written into the run directory as it stands, so no secret may be in it; none is shown here either."""
+    if "@" in model.base_url or "?" in model.base_url:
+        raise ConfigError(
+            f"models.{name}.base_url: holds a user, a password or a query; name the variable that holds the key in "
+            f"models.{name}.api_key_env"
+        )
+    for variable in model.environment:
+        if any(word in variable.upper() for word in _SECRET_NAMES):
+            raise ConfigError(
+                f"models.{name}.environment: {variable} looks like a secret; set it where the harness is started, its "
+                "servers inherit it"
+            )
+    if any(argument.startswith("--api-key") for argument in model.arguments):
+        raise ConfigError(f"models.{name}.arguments: --api-key holds a secret; use models.{name}.api_key_env")
 
 
 def _refuse_unknown(tree: object, struct: type[msgspec.Struct], path: str) -> None:
