@@ -186,6 +186,18 @@ def compare(
     )
 
 
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(help="Run or comparison directory.")],
+    out: Annotated[Path | None, typer.Option(help="Write the page here instead of DIRECTORY/report.html.")] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """One self-contained HTML page of a run: results, curves, strategies, judge, costs, and every dialogue."""
+    from harness.app.commands import report as command
+
+    command.report(directory, out, Console(), show=show)
+
+
 def main() -> None:
     """Entry point; turns expected failures into one sentence and an exit code."""
     try:

@@ -1,0 +1,42 @@
+"""One colour a strategy, phase and outcome, the same in the page, the plots and the episode reader.
+
+Hues go by strategy group (elicitation blue, persuasion warm, rapport green, none grey), so that a stack of thirteen can
+still be read; all are of middle lightness, for light and dark pages alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.domain.strategies import Strategy
+
+_BY_GROUP = {
+    "elicitation": ("#1f4e9c", "#3b7dd8", "#6aa9f0", "#35a7c4", "#7d8fe0"),
+    "persuasion": ("#c23b4b", "#e8693e", "#f0a04b", "#d9578d", "#9c4dc4"),
+    "rapport": ("#2e8b57", "#6cb86a", "#a3b93c", "#1f9e93", "#88c9a1"),
+    "none": ("#8a8f98",),
+}
+GROUPS = ("elicitation", "persuasion", "rapport", "none")
+PHASES = {"before": "#8a8f98", "warmup": "#3b7dd8", "train": "#2e9e6b", "rl": "#e8693e"}
+STOPS = {"judge": "#2e8b57", "user": "#88b04b", "quit": "#e8693e", "turns": "#8a8f98", "error": "#c23b4b"}
+OTHER = "#9c4dc4"
+
+
+def strategy_colours(strategies: Sequence[Strategy]) -> dict[str, str]:
+    """Key -> colour."""
+    places = dict.fromkeys(GROUPS, 0)
+    colours: dict[str, str] = {}
+    for strategy in strategies:
+        family = _BY_GROUP[strategy.group]
+        colours[strategy.key] = family[places[strategy.group] % len(family)]
+        places[strategy.group] += 1
+    return colours
+
+
+def in_groups(strategies: Sequence[Strategy]) -> list[Strategy]:
+    """Strategies of one group beside each other, for stacks and legends."""
+    return sorted(strategies, key=lambda strategy: GROUPS.index(strategy.group))
+
+
+def phase_colour(phase: str) -> str:
+    return PHASES.get(phase, OTHER)

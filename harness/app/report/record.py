@@ -1,0 +1,133 @@
+"""A run directory as the report reads it: settings, summary, metrics, finished episodes, and names of items.
+
+Nothing is computed here and nothing is written. Data files are not needed: where the knowledge graph is gone, items
+keep their ids. A run that was killed has no summary; what its log holds is shown all the same.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.app.evaluation.summary import PhaseSummary, Summary
+from harness.app.manifest import Manifest, read_manifest
+from harness.app.metricsfile import read_metrics
+from harness.core import rundir
+from harness.core.config import Config, config_from_tree
+from harness.core.episode import Episode
+from harness.core.errors import HarnessError, InputError
+from harness.core.eventlog import read_episodes
+from harness.core.messages import Item, Struct
+from harness.domain.knowledge_graph import KnowledgeGraph
+from harness.domain.strategies import Strategy, strategy_set
+from simulator.datasets.redial import load_redial_graph
+
+TRAIN = "train"
+PHASE_TITLES = {"before": "before warm-up", "warmup": "after warm-up (SFT)", TRAIN: "RL training", "rl": "after RL"}
+"""In the order in which a run goes through them."""
+
+
+class RunRecord(Struct, frozen=True, kw_only=True):
+    """What a run directory holds."""
+
+    folder: Path
+    manifest: Manifest
+    config: Config
+    summary: Summary | None
+    """None where the run has not been summarised (killed)."""
+    metrics: tuple[dict[str, Any], ...]
+    episodes: tuple[Episode, ...]
+    """Finished ones, by phase and index."""
+    strategies: tuple[Strategy, ...]
+    items: dict[str, Item]
+    """By id; empty where the knowledge graph cannot be read any more."""
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Phases with finished episodes, in order."""
+        there = {episode.started.phase for episode in self.episodes}
+        return (*(name for name in PHASE_TITLES if name in there), *sorted(there - PHASE_TITLES.keys()))
+
+    @property
+    def evaluations(self) -> tuple[PhaseSummary, ...]:
+        """The evaluations' estimates: of the summary, or of `metrics.jsonl` where there is no summary yet."""
+        if self.summary is not None:
+            return self.summary.phases
+        return tuple(
+            msgspec.convert({key: value for key, value in line.items() if key != "type"}, PhaseSummary)
+            for line in self.metrics
+            if line.get("type") == "evaluation"
+        )
+
+    def of(self, phase: str) -> list[Episode]:
+        return [episode for episode in self.episodes if episode.started.phase == phase]
+
+    def lines(self, kind: str) -> list[dict[str, Any]]:
+        """Lines of `metrics.jsonl` of one kind, in order."""
+        return [line for line in self.metrics if line.get("type") == kind]
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read a run directory; `InputError` or `DataError` where it is none or is damaged."""
+    manifest = read_manifest(folder)
+    # Not `config_of`: a report of an older run must not fail because keys were added to the config since.
+    config = config_from_tree(manifest.config)
+    log = folder / rundir.EPISODES
+    return RunRecord(
+        folder=folder,
+        manifest=manifest,
+        config=config,
+        summary=_summary(folder / rundir.SUMMARY),
+        metrics=tuple(read_metrics(folder / rundir.METRICS)),
+        episodes=read_episodes(log) if log.exists() else (),
+        strategies=strategy_set(config.data.labels),
+        items=_items(config),
+    )
+
+
+def _summary(path: Path) -> Summary | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Summary)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+
+
+def _items(config: Config) -> dict[str, Item]:
+    try:
+        if config.data.knowledge_graph:
+            graph = KnowledgeGraph.load(Path(config.data.knowledge_graph))
+        else:
+            graph = load_redial_graph(Path(config.data.redial_dir))
+    except (HarnessError, OSError):
+        return {}
+    return {item.id: item for item in graph.items}
+
+
+def title_of(item: str, items: Mapping[str, Item]) -> str:
+    """How an item is called; its id where it is not known."""
+    return items[item].name if item in items else item
+
+
+def by_phase(record: RunRecord) -> list[tuple[str, str, Sequence[Episode]]]:
+    """(name, title, episodes) of every phase that has any."""
+    return [(phase, PHASE_TITLES.get(phase, phase), record.of(phase)) for phase in record.phases]
+
+
+def visible(text: str) -> str:
+    """Text as a page may hold it: control, direction and surrogate characters are written out, line breaks kept."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\n\t\u200d" else c
+        for c in text
+    )
