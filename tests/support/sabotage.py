@@ -1,0 +1,81 @@
+"""Faults at instants that no signal from outside can hit: called in a forked child before its command starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_in_a_record() -> None:
+    """kill -9 when half of the seventh group of records is written."""
+    from harness.core.eventlog import EventLog
+
+    whole, groups = EventLog._write, iter(range(1_000_000))
+
+    def write(self: EventLog, lines: bytes) -> None:
+        if next(groups) == 7:
+            self._file.write(lines[: len(lines) // 2])
+            _die()
+        whole(self, lines)
+
+    EventLog._write = write  # type: ignore[method-assign]
+
+
+def die_before_a_checkpoint() -> None:
+    """kill -9 after update 1 was made and before anything of its checkpoint is written."""
+    from harness.app import training
+
+    save = training.save_checkpoint
+
+    def dying(*arguments: Any, version: int, **more: Any) -> Any:
+        if version == 1:
+            _die()
+        return save(*arguments, version=version, **more)
+
+    training.save_checkpoint = dying
+
+
+def die_in_a_checkpoint() -> None:
+    """kill -9 when the files of update 1's checkpoint stand aside and are not yet in place."""
+    import pathlib
+
+    rename = pathlib.Path.rename
+
+    def dying(self: pathlib.Path, target: Any) -> Any:
+        if "v000001" in str(target):
+            _die()
+        return rename(self, target)
+
+    pathlib.Path.rename = dying  # type: ignore[method-assign]
+
+
+def no_numbers_in_the_planner() -> None:
+    """The first update's log-probabilities are NaN."""
+    from learner import updates
+
+    objective, calls = updates.policy_objective, iter(range(1_000_000))
+
+    def broken(log_probs: Any, *arguments: Any, **more: Any) -> Any:
+        return objective(log_probs * float("nan") if next(calls) == 0 else log_probs, *arguments, **more)
+
+    updates.policy_objective = broken
+
+
+def a_bug_in_one_conversation() -> None:
+    """A part raises what no part may raise, in one conversation only."""
+    from harness.core import conversation
+
+    stop_cause = conversation.stop_cause
+    calls = iter(range(1_000_000))
+
+    def broken(*arguments: Any) -> Any:
+        if next(calls) == 5:
+            raise ZeroDivisionError("a bug")
+        return stop_cause(*arguments)
+
+    conversation.stop_cause = broken
