@@ -1,0 +1,100 @@
+"""Small files of the roof: what is sealed is noticed, what is secret is not written, nothing is written twice."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+import structlog
+
+from harness.app.cli import expected_failure
+from harness.app.logs import REDACTED, logging_to
+from harness.app.manifest import config_of, encode, manifest_of, read_manifest, refuse_changes, refuse_other_files
+from harness.app.metricsfile import MetricsFile, read_metrics
+from harness.core.config import Config, config_from_tree
+from harness.core.errors import InputError, Interrupted, RunStopped
+from harness.core.messages import Struct
+
+
+def changed(**tables: dict[str, object]) -> Config:
+    tree = msgspec.to_builtins(Config())
+    for table, keys in tables.items():
+        tree[table] |= keys
+    return config_from_tree(tree)
+
+
+def test_a_manifest_gives_its_config_back(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(encode(manifest_of(Config(), {"data.inspired": "abc"})))
+    manifest = read_manifest(tmp_path)
+    assert config_of(manifest, tmp_path) == Config()
+    assert manifest.digest == Config().digest
+    refuse_other_files(manifest, {"data.inspired": "abc"})
+    with pytest.raises(InputError, match="data.inspired"):
+        refuse_other_files(manifest, {"data.inspired": "abd"})
+
+
+def test_an_edited_config_names_its_keys(tmp_path: Path) -> None:
+    manifest = manifest_of(Config(), {})
+    edited = msgspec.structs.replace(manifest, config=msgspec.to_builtins(changed(rl={"gamma": 0.5, "epochs": 3})))
+    with pytest.raises(InputError, match="changed since the run began: rl.epochs, rl.gamma"):
+        config_of(edited, tmp_path)
+
+
+def test_what_no_result_depends_on_may_change() -> None:
+    refuse_changes(Config(), changed(budget={"calls": 3}, scheduler={"drain_s": 1.0}))
+    with pytest.raises(InputError, match="changed: reward.threshold"):
+        refuse_changes(Config(), changed(reward={"threshold": 0.5}))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff", b"[1]"])
+def test_no_manifest_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(InputError, match="config.json"):
+        read_manifest(tmp_path)
+
+
+def test_no_secret_reaches_the_log_at_any_depth(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    with logging_to(path, ["sk-abc"]):
+        log = structlog.get_logger()
+        log.info("asked", url="http://x/?key=sk-abc", nested={"sk-abc": ["Bearer sk-abc", 3]})
+        try:
+            raise ValueError("refused sk-abc")
+        except ValueError:
+            log.exception("failed")
+    text = path.read_text()
+    assert "sk-abc" not in text
+    assert text.count(REDACTED) >= 4
+    assert [json.loads(line)["event"] for line in text.splitlines()] == ["asked", "failed"]
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    version: int
+    loss: float | None
+    strategy_shares: dict[str, float]
+
+
+def test_a_metric_is_written_once_also_after_a_torn_line(tmp_path: Path) -> None:
+    report = Report(version=1, loss=0.5, strategy_shares={"credibility": 1.0})
+    with MetricsFile(tmp_path) as metrics:
+        metrics.write("update", report)
+        metrics.write("update", report)
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"type":"upd')
+    with MetricsFile(tmp_path) as metrics:
+        metrics.write("update", report)
+        metrics.write("update", msgspec.structs.replace(report, version=2, loss=None))
+    assert [(line["type"], line["version"], line["loss"]) for line in read_metrics(tmp_path / "metrics.jsonl")] == [
+        ("update", 1, 0.5),
+        ("update", 2, None),
+    ]
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_group_of_expected_failures_is_the_gravest_and_a_bug_is_never_hidden() -> None:
+    stopped, interrupted = RunStopped("server lost"), Interrupted("interrupted")
+    group = BaseExceptionGroup("", [stopped, BaseExceptionGroup("", [interrupted])])
+    assert expected_failure(group) is interrupted
+    with pytest.raises(BaseExceptionGroup):
+        expected_failure(BaseExceptionGroup("", [stopped, ZeroDivisionError()]))

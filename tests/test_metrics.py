@@ -1,0 +1,136 @@
+"""A run's headline measures on hand-made episodes, and their estimates."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.episodes import UNIFORM, events_of
+
+from harness.app.evaluation import metrics
+from harness.app.evaluation.statistics import estimate, paired_difference
+from harness.app.evaluation.summary import differences, summarize_phase, tokens_by_role
+from harness.core.episode import Episode, build
+from harness.core.messages import EpisodeEnded, Item, Score, SeekerReply, Transition, Usage
+from harness.domain.knowledge_graph import KnowledgeGraph
+
+GRAPH = KnowledgeGraph.from_items(
+    [Item(id="1", title="Heat", year=1995), Item(id="2", title="Ronin", year=1998), Item(id="3", title="Up", year=2009)]
+)
+
+
+def episode(*rewards: float | None, **more: object) -> Episode:
+    """The goal's matches are items 1 (the target) and 2; every turn ranks 2, 3, 1."""
+    return build(events_of("e", 0, rewards=rewards, **more))  # type: ignore[arg-type]
+
+
+def edited(which: Episode, turn: int, **fields: object) -> Episode:
+    transitions = list(which.transitions)
+    transitions[turn] = msgspec.structs.replace(transitions[turn], **fields)
+    return msgspec.structs.replace(which, transitions=tuple(transitions))
+
+
+def evaluated(which: Episode, reward: float | None) -> Episode:
+    assert which.ended is not None
+    ended = msgspec.structs.replace(which.ended, evaluation=Score(reward=reward))
+    return msgspec.structs.replace(which, ended=ended)
+
+
+def test_conversation_success_is_the_evaluators_word_and_strictly_above_tau() -> None:
+    lost = episode(0.9, stop="judge")
+    assert metrics.conversation_success(lost, 0.75) is None
+    assert metrics.conversation_success(evaluated(lost, None), 0.75) is None
+    assert metrics.conversation_success(evaluated(lost, 0.75), 0.75) == 0.0
+    assert metrics.conversation_success(evaluated(lost, 0.751), 0.75) == 1.0
+    assert metrics.judge_success(lost) == 1.0
+    assert metrics.judge_success(episode(0.9, stop="user")) == 0.0
+
+
+def test_acceptance_in_any_turn() -> None:
+    assert metrics.acceptance(episode(0.1, 0.1)) == 0.0
+    assert metrics.acceptance(edited(episode(0.1, 0.1), 0, reply=SeekerReply(text="yes", accepted=True))) == 1.0
+
+
+def test_recommendation_success_is_an_item_named_in_the_text() -> None:
+    assert metrics.recommendation_success(episode(0.1), GRAPH) == 0.0  # recommended by id, never named
+    assert metrics.recommendation_success(edited(episode(0.1), 0, response="Try Ronin (1998)."), GRAPH) == 1.0
+    assert metrics.recommendation_success(edited(episode(0.1), 0, response="Try Up (2009)."), GRAPH) == 0.0
+
+
+def test_recall_reads_the_last_turn() -> None:
+    one = episode(0.1, 0.1)
+    assert (metrics.recall(one, 1), metrics.target_recall(one, 1), metrics.target_recall(one, 5)) == (1.0, 0.0, 1.0)
+    assert metrics.recall(edited(one, 1, ranking=("3",)), 5) == 0.0
+    assert metrics.recall(edited(one, 1, ranking=()), 5) == 0.0  # a system that ranks, but found nothing at the end
+    assert metrics.recall(edited(edited(one, 0, ranking=()), 1, ranking=()), 5) is None  # one that never ranks
+
+
+def test_return_exists_only_where_every_reward_does() -> None:
+    assert metrics.first_return(episode(0.5, 0.4), 0.5, "literal") == pytest.approx(0.7)
+    assert metrics.first_return(episode(None, 0.4), 0.5, "literal") is None
+    assert metrics.first_return(episode(0.5, None), 0.5, "literal") is None
+    assert metrics.first_return(episode(0.5, stop="judge"), 1.0, "absorbing") == pytest.approx(0.5 * 10)
+
+
+def test_entropy_of_the_uniform_planner() -> None:
+    assert metrics.strategy_entropy(episode(0.1, 0.2)) == pytest.approx(2.5649, abs=1e-4)
+    assert metrics.strategy_entropy(edited(episode(0.1), 0, decision=None)) is None
+    assert len(UNIFORM) == 13
+
+
+def test_failed_episodes_are_counted_and_measured_nowhere() -> None:
+    good, bad = episode(0.5), episode(0.5, stop="error")
+    phase = summarize_phase(
+        "rl", 3, [good, bad], metrics.headline(graph=GRAPH, threshold=0.75, gamma=0.99, horizon="absorbing")
+    )
+    assert (phase.episodes, phase.errors) == (2, 1)
+    assert phase.metrics["turns"].n == 1
+    assert phase.metrics["conv_sr"] == estimate([None])
+
+
+def test_tokens_are_summed_over_all_events() -> None:
+    one = episode(0.1, 0.2)
+    assert isinstance(one.transitions[0], Transition)
+    assert tokens_by_role([one, one])["actor"] == Usage(
+        calls=4, prompt_tokens=40, completion_tokens=20, cached_tokens=6
+    )
+    assert one.ended is not None
+    ended: EpisodeEnded = msgspec.structs.replace(one.ended, usage={"evaluator": Usage(calls=1)})
+    assert tokens_by_role([msgspec.structs.replace(one, ended=ended)])["evaluator"].calls == 1
+
+
+def test_rates_get_wilsons_interval() -> None:
+    found = estimate([1.0] * 5 + [0.0] * 5)
+    assert (found.mean, found.n) == (0.5, 10)
+    assert (found.low, found.high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
+    none_of_ten = estimate([0.0] * 10)
+    assert none_of_ten.low == 0.0
+    assert none_of_ten.high == pytest.approx(0.2775, abs=1e-4)
+
+
+def test_means_get_students_interval() -> None:
+    found = estimate([1.0, 2.0, 3.0])
+    assert (found.low, found.high) == (pytest.approx(2 - 2.4841, abs=1e-3), pytest.approx(2 + 2.4841, abs=1e-3))
+    assert (estimate([2.0]).mean, estimate([2.0]).low) == (2.0, None)
+
+
+@given(st.lists(st.none() | st.floats(-1e3, 1e3), max_size=20))
+def test_missing_values_change_nothing(values: list[float | None]) -> None:
+    known = [value for value in values if value is not None]
+    assert estimate(values) == estimate(known)
+    assert estimate(values).n == len(known)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=20), st.floats(-5, 5))
+def test_a_paired_difference_is_that_of_the_pairs(values: list[float], shift: float) -> None:
+    before = {str(n): value for n, value in enumerate(values)}
+    after = {key: value + shift for key, value in before.items()}
+    found = paired_difference(after | {"unpaired": 7.0}, before | {"other": None})
+    assert found.n == len(values)
+    assert found.mean == pytest.approx(shift, abs=1e-9)
+    assert found.low == pytest.approx(shift, abs=1e-9)
+
+
+def test_differences_pair_by_scenario() -> None:
+    measures = {"turns": metrics.turns}
+    a, b = build(events_of("a", 0, turns=5)), build(events_of("b", 1, turns=2))
+    assert differences([b, a], [a, b], measures)["turns"].mean == 0.0
