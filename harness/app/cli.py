@@ -198,6 +198,16 @@ def report(
     command.report(directory, out, Console(), show=show)
 
 
+@app.command()
+def faults(
+    rows: Annotated[list[int] | None, typer.Argument(help="Rows of the reliability list; all by default.")] = None,
+) -> None:
+    """Inject the faults of the reliability list and print survived / tried; exit code 1 if one was not survived."""
+    from harness.app.commands import faults as command
+
+    command.faults(rows or [], Console())
+
+
 def main() -> None:
     """Entry point; turns expected failures into one sentence and an exit code."""
     try:

@@ -1,0 +1,251 @@
+"""`faults`: every fault of the reliability list, injected; what was survived, and a line for each that was not.
+
+A row of the list is a number, the fault, and the tests that inject it: children of the real command line against the
+scripted server where a process can be struck from outside (``tests/test_faults.py``, ``tests/test_kill.py``), tests on
+a fake clock where thousands of calls or every single instant are meant. The tests are the project's own, so this verb
+needs its checkout and its ``test`` extra. A row is survived if all of its tests ran and passed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.core.errors import CheckFailed, InputError
+from harness.core.messages import Struct
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One fault."""
+
+    number: int
+    fault: str
+    tests: tuple[str, ...]
+    """``file`` or ``file::test`` below ``tests/``; none: not tried here, and ``elsewhere`` says why."""
+    elsewhere: str = ""
+
+
+def _row(number: int, fault: str, *tests: str, elsewhere: str = "") -> Row:
+    return Row(number=number, fault=fault, tests=tests, elsewhere=elsewhere)
+
+
+F = "test_faults.py::test_"
+ROWS: tuple[Row, ...] = (
+    _row(1, "kill -9 at random instants, many times", "test_kill.py::test_ten_kills"),
+    _row(2, "kill -9 in the middle of a record", f"{F}02_killed_in_the_middle_of_a_record"),
+    _row(3, "kill -9 during resume, and again", "test_kill.py::test_ten_kills"),
+    _row(4, "kill -9 between an update and its checkpoint", f"{F}04_killed_between_an_update_and_its_checkpoint"),
+    _row(5, "kill -9 in the middle of a checkpoint", f"{F}05_killed_in_the_middle_of_a_checkpoint"),
+    _row(6, "server dies, back 30 s later", f"{F}06_the_server_dies_and_is_back_30_seconds_later"),
+    _row(7, "server never comes back", f"{F}07_the_server_never_comes_back"),
+    _row(8, "server hangs with the socket open", f"{F}08_the_server_hangs_with_the_socket_open"),
+    _row(
+        9,
+        "2,000 cancelled calls under contention",
+        "test_transport.py::test_after_two_thousand_cancelled_calls_the_next_hundred_succeed_and_no_socket_leaks",
+    ),
+    _row(
+        10,
+        "429 with and without Retry-After",
+        f"{F}10_too_many_requests",
+        "test_llm.py::test_a_burst_of_429_halves_the_calls_under_way_once_and_good_answers_restore_them",
+    ),
+    _row(11, "500, 502, reset, half a body", f"{F}11_what_passes_is_retried"),
+    _row(
+        12,
+        "400, 401, 404, context too long",
+        f"{F}12_a_refused_request_is_not_retried_and_fails_its_conversation",
+        f"{F}12_what_no_retry_can_mend_stops_the_run",
+    ),
+    _row(13, "200 with HTML or cut JSON", f"{F}13_html_with_status_200"),
+    _row(14, "verdicts that are none", f"{F}14_verdicts_that_are_none", "test_fuzz.py::test_judge_replies"),
+    _row(
+        15,
+        "fewer than the quorum of samples",
+        f"{F}15_below_the_quorum_the_reward_is_missing",
+        f"{F}15_turns_without_a_reward_leave_the_update",
+    ),
+    _row(16, "empty or blank reply", f"{F}16_blank_replies"),
+    _row(17, "reply of 100,000 characters", f"{F}17_a_reply_of_100_000_characters"),
+    _row(
+        18,
+        "NUL, lone surrogate, U+2028, bidi, ESC in text",
+        f"{F}18_any_character_in_a_reply_reads_back_equal",
+        "test_eventlog.py::test_any_text_reads_back_equal",
+        "test_tape.py::test_any_reply_comes_back_equal",
+        "test_replay.py::test_a_transcript_shows_text_and_nothing_else",
+    ),
+    _row(19, "NaN in the planner", f"{F}19_no_numbers_in_the_planner"),
+    _row(
+        20,
+        "simulator speaks as the recommender, or never ends",
+        f"{F}20_a_seeker_that_speaks_as_the_recommender_and_never_ends",
+        "test_seeker.py::test_speaking_as_the_recommender_is_flagged",
+    ),
+    _row(
+        21,
+        "dataset: columns, literals, ids, encoding, empty",
+        "test_inspired.py",
+        "test_redial.py",
+        "test_fuzz.py::test_dataset_rows",
+    ),
+    _row(
+        22, "unknown strategy label", "test_inspired.py::test_a_bad_row_is_named_and_can_be_skipped_with_its_dialogue"
+    ),
+    _row(
+        23,
+        "disk full during log, during checkpoint",
+        f"{F}23_a_disk_that_is_full_for_the_log",
+        f"{F}23_a_disk_that_is_full_for_a_checkpoint",
+    ),
+    _row(24, "read-only or existing run directory", f"{F}24_a_directory_that_exists_or_cannot_be_made"),
+    _row(25, "two processes, one run directory", f"{F}25_two_processes_in_one_directory"),
+    _row(26, "SIGINT once", f"{F}26_interrupted_once_it_drains"),
+    _row(27, "SIGINT twice; SIGTERM", f"{F}27_interrupted_for_good"),
+    _row(
+        28,
+        "cancellation at every checkpoint of a conversation",
+        "test_cancellation.py::test_at_every_step_of_a_conversation",
+        "test_llm.py::test_cancelling_a_call_cancels_its_request_and_frees_its_slot",
+        "test_lane.py::test_cancelling_a_caller_cancels_its_call_and_no_other",
+    ),
+    _row(
+        29,
+        "one conversation of 300 raises",
+        f"{F}29_one_conversation_raises",
+        "test_scheduler.py::test_300_live_conversations_and_one_that_raises",
+    ),
+    _row(30, "errors above fail_on_error", f"{F}30_too_many_errors_stop_the_run"),
+    _row(31, "same seed at concurrency 1, 8, 64, 256", f"{F}31_one_digest_at_any_concurrency"),
+    _row(32, "resume with a changed config", f"{F}32_resumed_with_another_config"),
+    _row(33, "resumed against uninterrupted run", f"{F}33_resumed_against_uninterrupted"),
+    _row(
+        34,
+        "pickled weights, code in checkpoints",
+        "test_text_encoder.py::test_pickled_weights_are_refused",
+        "test_text_encoder.py::test_code_in_a_checkpoint_is_not_run",
+        "test_checkpoint.py::test_pickles_are_refused",
+    ),
+    _row(
+        35,
+        "corrupt or foreign index or checkpoint",
+        f"{F}35_a_damaged_or_foreign_checkpoint",
+        "test_entity_index.py::test_a_damaged_entry_is_rejected_with_a_warning_and_built_anew",
+        "test_entity_index.py::test_an_entry_of_another_model_under_this_name_is_rejected",
+        "test_checkpoint.py::test_damaged_files_are_refused_before_they_are_read",
+        "test_checkpoint.py::test_a_foreign_checkpoint_names_what_differs",
+    ),
+    _row(36, "scripts in texts, titles, names", elsewhere="needs a browser: done with the report"),
+    _row(
+        37,
+        "planted scores, fake rubrics, forged speakers",
+        f"{F}37_a_planted_score",
+        "test_prompts.py::test_a_message_cannot_open_a_section_or_forge_a_speaker",
+        "test_reward.py::test_anything_else_is_none",
+    ),
+    _row(
+        38,
+        "../, absolute paths, links, NUL in names and paths",
+        f"{F}38_names_and_paths_that_lead_out",
+        f"{F}38_a_link_in_place_of_a_directory",
+    ),
+    _row(39, "API key in env, URL, error body, config", f"{F}39_no_key_is_written_anywhere"),
+    _row(40, "token, call or time budget reached", f"{F}40_a_budget_ends_the_run_cleanly"),
+)
+"""The reliability list, in its order."""
+
+
+def faults(numbers: Sequence[int], console: Console) -> None:
+    """Inject the faults of these rows (of all, where none is named) and print survived / tried.
+
+    `CheckFailed` if one was not survived, `InputError` where the tests are not there to be run.
+    """
+    rows = [row for row in ROWS if not numbers or row.number in numbers]
+    if not rows:
+        raise InputError(f"there is no row {', '.join(str(number) for number in numbers)}; rows are 1 to {len(ROWS)}")
+    if not (ROOT / "tests").is_dir() or find_spec("pytest") is None:
+        raise InputError("the faults are tests of the project: run from its checkout, installed with the test extra")
+    began = time.monotonic()
+    outcomes = _run(sorted({test for row in rows for test in row.tests}), console)
+    survived, tried = 0, 0
+    for row in rows:
+        if not row.tests:
+            console.print(Text(f"{row.number:>3}  not tried  {row.fault}: {row.elsewhere}"), soft_wrap=True)
+            continue
+        tried += 1
+        wrong = [problem for test in row.tests for problem in problems(test, outcomes)]
+        survived += not wrong
+        console.print(Text(f"{row.number:>3}  {'FAILED    ' if wrong else 'survived  '} {row.fault}"), soft_wrap=True)
+        for problem in wrong:
+            console.print(Text(f"       {problem}"), soft_wrap=True)
+    console.print(
+        Text(
+            f"survived {survived} / {tried} tried, {len(rows) - tried} not tried here; {time.monotonic() - began:.0f} s"
+        )
+    )
+    if survived < tried:
+        raise CheckFailed(f"{tried - survived} of {tried} faults were not survived")
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """One test with its parameters."""
+
+    name: str
+    """``file::test[parameters]``."""
+    message: str
+    """Empty: passed."""
+
+
+def problems(test: str, outcomes: Sequence[Outcome]) -> list[str]:
+    """What went wrong with a row's test: failures of any of its parameters, or that it did not run at all."""
+    # A file stands for all of its tests, a test for all of its parameters.
+    its = [o for o in outcomes if o.name == test or o.name.startswith((f"{test}[", f"{test}::"))]
+    if not its:
+        return [f"{test}: did not run"]
+    return [f"{outcome.name}: {outcome.message}" for outcome in its if outcome.message]
+
+
+def _run(tests: Sequence[str], console: Console) -> list[Outcome]:
+    """All tests in one pytest; what it prints is shown only if it could not run."""
+    with tempfile.TemporaryDirectory(prefix="rso-faults-") as folder:
+        report = Path(folder) / "report.xml"
+        console.print(Text(f"running {len(tests)} tests"))
+        options = ["-q", "-m", "not vllm", "--tb=short", f"--junitxml={report}", "-o", "junit_family=xunit1"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *(f"tests/{test}" for test in tests)],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode not in (0, 1) or not report.exists():
+            raise CheckFailed(f"pytest could not run the faults:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return read_report(report.read_text(encoding="utf-8"))
+
+
+def read_report(text: str) -> list[Outcome]:
+    """pytest's JUnit report -> outcomes; a skipped test did not pass."""
+    found = []
+    for case in ElementTree.fromstring(text).iter("testcase"):
+        file = Path(case.get("file", "")).name
+        message = ""
+        for kind in ("failure", "error", "skipped"):
+            problem = case.find(kind)
+            if problem is not None:
+                first = (problem.get("message") or kind).strip().split("\n")[0]
+                message = f"{kind}: {first[:300]}"
+        found.append(Outcome(name=f"{file}::{case.get('name', '')}", message=message))
+    return found
