@@ -1,0 +1,232 @@
+"""From cells to tables: what is paired, bold, missing or failed; on made-up cells with known values."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from harness.app.comparison.figures import ablations, scale
+from harness.app.comparison.measures import MEASURES, CellResult, Faults
+from harness.app.comparison.plan import Axes, Cell, ComparisonFile, Dataset, Plan, Prices, System
+from harness.app.comparison.results import summarize
+from harness.app.comparison.tables import groups_csv, latex, main_tables, rows_csv, verdict
+from harness.app.evaluation.persuasion import PersuasionCounts
+from harness.core.messages import Usage
+
+SEEDS = (0, 1, 2, 3, 4)
+SCENARIOS = tuple(f"s{n:02d}" for n in range(20))
+SYSTEMS = {
+    "base": System(title="Base", kind="prompted"),
+    "rso": System(title="RSO_1"),
+    "ablated": System(title="RSO 100%", group="ablation"),
+}
+
+
+def plan(systems=SYSTEMS, reference="rso", models=("m",), prices=None):
+    file = ComparisonFile(
+        comparison=Axes(seeds=SEEDS, reference=reference),
+        systems=systems,
+        datasets={"d": Dataset(experiment="x.toml")},
+        prices=prices or {},
+    )
+    cells = [
+        Cell(
+            system=name,
+            kind=system.kind,
+            stage=system.stage,
+            model=model,
+            dataset="d",
+            seed=seed,
+            scenario_seed=0,
+            config={},
+        )
+        for name, system in systems.items()
+        for model in models
+        for seed in SEEDS
+    ]
+    return Plan(file=file, cells=tuple(cells), trainings=())
+
+
+def result(cell, level, *, failed=(), **levels):
+    """A cell whose values are around ``level``, from luck that all systems share and some of its own."""
+    shared = np.random.default_rng([cell.seed, 1]).normal(size=len(SCENARIOS))
+    own = np.random.default_rng([cell.seed, len(cell.system), len(cell.model)]).normal(size=len(SCENARIOS))
+    luck = shared + 0.1 * own
+    values = {}
+    for name in MEASURES:
+        wanted = levels.get(name, level)
+        values[name] = {
+            scenario: None if wanted is None else float(wanted + 0.1 * luck[place])
+            for place, scenario in enumerate(SCENARIOS)
+            if scenario not in failed
+        }
+    return CellResult(
+        system=cell.system,
+        model=cell.model,
+        dataset=cell.dataset,
+        seed=cell.seed,
+        digest="",
+        scenarios=SCENARIOS,
+        groups={s: {"persona": "a" if n % 2 else "b"} for n, s in enumerate(SCENARIOS)},
+        values=values,
+        corpus_dist_2=0.5,
+        persuasion=PersuasionCounts(used=3, undefined=1, missing=0, over_persuaded=2),
+        faults=Faults(
+            failed={"reply": len(failed)} if failed else {},
+            missing_rewards=0,
+            rewarded_turns=40,
+            invalid_samples=0,
+            missing_evaluations=0,
+            unreadable=1,
+            asked=10,
+            truncated=0,
+            calls=100,
+        ),
+        usage={"actor": Usage(calls=2, prompt_tokens=1_000_000, completion_tokens=500_000)},
+        models={"actor": cell.model},
+    )
+
+
+def comparison(levels, *, of=None, failures=None, without=(), **options):
+    whole = of or plan()
+    results = {
+        cell.name: result(cell, **({"level": levels[cell.system]} | options.get(cell.system, {})))
+        for cell in whole.cells
+        if cell.name not in without
+    }
+    return summarize(whole, results, failures or {}, world="made up", seconds=1.0)
+
+
+def rows_of(found):
+    return {row.system: row for row in found.rows}
+
+
+def shown(found):
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    for table in main_tables(found):
+        console.print(table)
+    return out.getvalue()
+
+
+def bold_cells(found):
+    texts = [cell for table in main_tables(found) for column in table.columns for cell in column.cells]
+    return [text for text in texts if getattr(text, "style", "") == "bold"]
+
+
+def test_nothing_is_bold_that_is_not_significant():
+    equal = comparison({"base": 0.5, "rso": 0.5, "ablated": 0.5})
+    # Equal but for luck: twenty-odd measures, two rows, and Holm's correction.
+    assert not any(d.significant for row in equal.rows for d in row.differences.values())
+    assert bold_cells(equal) == []
+    assert "†" not in shown(equal)
+    assert r"\textbf" not in latex(equal)
+
+
+def test_better_is_bold_worse_is_marked_and_the_reference_is_neither():
+    found = comparison({"base": 0.9, "rso": 0.5, "ablated": 0.2})
+    rows = rows_of(found)
+    assert verdict(rows["base"], "conv_sr") == "better"
+    assert verdict(rows["base"], "turns") == "worse"  # more turns
+    assert verdict(rows["ablated"], "conv_sr") == "worse"
+    assert verdict(rows["rso"], "conv_sr") == ""
+    assert rows["base"].differences["conv_sr"].mean == pytest.approx(0.4, abs=0.02)
+    assert bold_cells(found)
+    assert re.search(r"0\.2\d†", shown(found))
+    assert re.search(r"\\textbf\{0\.9\d\}", latex(found))
+
+
+def test_a_system_without_values_has_none_and_is_compared_with_nothing():
+    found = comparison({"base": 0.5, "rso": 0.5, "ablated": 0.5}, ablated={"recall_5": None, "prs_gain": None})
+    row = rows_of(found)["ablated"]
+    for name in ("recall_5", "prs"):
+        assert row.metrics[name].mean is None
+        assert row.differences[name].p is None
+        assert verdict(row, name) == ""
+    assert "–" in shown(found)
+
+
+def test_failed_dialogues_are_counted_beside_every_number():
+    found = comparison({"base": 0.5, "rso": 0.5, "ablated": 0.5}, base={"failed": SCENARIOS[:3]})
+    row = rows_of(found)["base"]
+    assert (row.dialogues, row.failed, row.metrics["turns"].n) == (100, 15, 85)
+    assert row.faults.failed == {"reply": 15}
+    assert row.differences["turns"].n == 85
+    assert "85" in shown(found)
+    assert "(15)" in shown(found)
+    assert "15.0%" in shown(found)
+
+
+def test_a_failed_cell_is_named_and_its_seed_is_in_no_number():
+    whole = plan()
+    name = next(cell.name for cell in whole.cells if cell.system == "base" and cell.seed == 2)
+    found = comparison({"base": 0.5, "rso": 0.5, "ablated": 0.5}, without=(name,), failures={name: "the server died"})
+    row = rows_of(found)["base"]
+    assert not found.complete
+    assert row.failed_cells == {2: "the server died"}
+    assert row.seeds == (0, 1, 3, 4)
+    assert row.differences["turns"].n == 80  # paired with the reference's same seeds
+    assert "1 cells!" in shown(found)
+
+
+def test_nothing_finished_is_no_table_of_zeros():
+    whole = plan()
+    found = comparison({}, of=whole, without=[cell.name for cell in whole.cells])
+    assert all(estimate.mean is None for row in found.rows for estimate in row.metrics.values())
+    assert all(row.cost_per_dialogue is None for row in found.rows)
+
+
+def test_groups_part_the_dialogues():
+    found = comparison({"base": 0.5, "rso": 0.5, "ablated": 0.5})
+    parts = [group for group in found.groups if group.system == "rso"]
+    assert [(group.by, group.value, group.metrics["turns"].n) for group in parts] == [
+        ("persona", "a", 50),
+        ("persona", "b", 50),
+    ]
+    lines = list(csv.DictReader(io.StringIO(groups_csv(found))))
+    assert {line["value"] for line in lines} == {"a", "b"}
+
+
+def test_cost_needs_a_price_for_every_model():
+    levels = {"base": 0.5, "rso": 0.5, "ablated": 0.5}
+    assert rows_of(comparison(levels))["rso"].cost_per_dialogue is None
+    priced = plan(prices={"m": Prices(prompt=3.0, completion=4.0)})
+    # 1M x 3 + .5M x 4 = 5 a cell of 20 dialogues
+    assert rows_of(comparison(levels, of=priced))["rso"].cost_per_dialogue == pytest.approx(5 / 20)
+
+
+def test_a_model_is_compared_with_the_reference_on_the_same_model():
+    whole = plan(models=("small", "large"))
+    results = {
+        cell.name: result(cell, level=(0.2 if cell.model == "small" else 0.8) + (0.1 if cell.system == "base" else 0))
+        for cell in whole.cells
+    }
+    found = summarize(whole, results, {}, world="made up", seconds=1.0)
+    differences = {row.model: row.differences["conv_sr"].mean for row in found.rows if row.system == "base"}
+    assert differences == pytest.approx({"small": 0.1, "large": 0.1}, abs=0.02)
+    assert "Base, small" in shown(found)
+    picture = scale(found, "d")
+    assert picture.startswith(b"<?xml")
+    assert picture == scale(found, "d")
+
+
+def test_figures_show_what_there_is():
+    found = comparison({"base": 0.5, "rso": 0.5, "ablated": 0.3}, ablated={"recall_5": None})
+    assert ablations(found, "d").startswith(b"<?xml")
+    assert scale(found, "d") is None
+    assert ablations(comparison({"base": 0.5, "rso": 0.5}, of=plan(dict(list(SYSTEMS.items())[:2]))), "d") is None
+
+
+def test_csv_has_every_measure_and_latex_survives_special_characters():
+    found = comparison({"base": 0.5, "rso": 0.5, "ablated": 0.5})
+    lines = list(csv.DictReader(io.StringIO(rows_csv(found))))
+    assert {line["measure"] for line in lines if line["system"] == "rso"} == {*rows_of(found)["rso"].metrics}
+    reference = next(line for line in lines if line["system"] == "rso")
+    assert reference["difference"] == ""
+    assert r"RSO\_1" in latex(found)
+    assert r"RSO 100\%" in latex(found)
