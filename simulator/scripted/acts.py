@@ -106,7 +106,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "no_strategy": (
         "Hello there, quite an evening, is it not?",
         "I hope your day was kind to you.",
-        "It is a quiet night over here.",
+        "Such a quiet night over here.",
         "Ha, a sofa and a screen, what more does one need?",
         "The weekend cannot come soon enough, can it?",
     ),
