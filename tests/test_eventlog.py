@@ -106,19 +106,31 @@ def test_the_subscriber_sees_only_what_is_on_disk(tmp_path: Path) -> None:
     events = events_of("a", 0, turns=4)
 
     async def main() -> None:
-        async with open_log(path) as log, trio.open_nursery() as nursery:
-            receive = log.subscribe(1)
+        async with open_log(path) as log:
+            with log.subscribed(1) as receive:
+                async with trio.open_nursery() as nursery:
 
-            async def read() -> None:
-                async with receive:
-                    for expected in events:
-                        assert await receive.receive() == expected
-                        assert expected in list(read_events(path))
+                    async def read() -> None:
+                        for expected in events:
+                            assert await receive.receive() == expected
+                            assert expected in list(read_events(path))
 
-            nursery.start_soon(read)
-            for event in events:
-                await log.append(event)
+                    nursery.start_soon(read)
+                    for event in events:
+                        await log.append(event)
         assert log.fsyncs <= log.events == len(events)
+
+    trio.run(main)
+
+
+def test_a_subscriber_holds_the_log_back_only_while_it_is_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_log(tmp_path / "log") as log:
+            with log.subscribed(1):
+                for event in events_of("a", 0, turns=4)[:-1]:
+                    await log.append(event)
+            with trio.fail_after(5):
+                await log.append(events_of("a", 0, turns=4)[-1])
 
     trio.run(main)
 

@@ -107,22 +107,22 @@ class Training:
                 self._session.progress.say(f"update {report.version} was refused: {report.refused}")
 
         send, receive = trio.open_memory_channel[Event](CHANNEL)
-        logged = self._session.log.subscribe(CHANNEL)
         finished = [self._session.finished[job.episode] for job in jobs if job.episode in self._session.finished]
 
-        async def feed() -> None:
+        async def feed(logged: trio.MemoryReceiveChannel[Event]) -> None:
             async with send:
                 for event in _events(finished):
                     await send.send(event)
                 async for event in logged:
                     await send.send(event)
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(feed)
-            nursery.start_soon(reinforce, receive, learner, versions, updated)
-            episodes = await self._session.play(jobs, admit=admit)
-            await versions.wait_for(self.updates)
-            nursery.cancel_scope.cancel()
+        with self._session.log.subscribed(CHANNEL) as logged:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(feed, logged)
+                nursery.start_soon(reinforce, receive, learner, versions, updated)
+                episodes = await self._session.play(jobs, admit=admit)
+                await versions.wait_for(self.updates)
+                nursery.cancel_scope.cancel()
         return episodes
 
     def _learner(self) -> Learner:

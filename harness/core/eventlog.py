@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,15 +53,20 @@ class EventLog:
         if durable is not None:
             await durable.wait()
 
-    def subscribe(self, capacity: int) -> trio.MemoryReceiveChannel[Event]:
+    @contextmanager
+    def subscribed(self, capacity: int) -> Iterator[trio.MemoryReceiveChannel[Event]]:
         """A channel of all events from now on, in log order, each after it became durable.
 
-        A subscriber that does not keep up holds the log back once ``capacity`` events wait for it; one that closes
-        its end is forgotten. The channel ends when the log is closed; events still queued then are not published.
+        A subscriber that does not keep up holds the log back once ``capacity`` events wait for it, until the block is
+        left. The channel ends when the log is closed; events still queued then are not published.
         """
         send, receive = trio.open_memory_channel[Event](capacity)
         self._subscribers.append(send)
-        return receive
+        try:
+            with receive:
+                yield receive
+        finally:
+            self._forget(send)
 
     async def _serve(self) -> None:
         # The writer outlives a cancelled run: what conversations handed over still reaches the disk.
