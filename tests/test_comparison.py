@@ -15,7 +15,7 @@ from harness.app.commands.compare import CELLS, COMPARISON, compare
 from harness.app.comparison.cell import RESULT, read_result, run_cell
 from harness.app.comparison.plan import read_plan
 from harness.app.comparison.results import Comparison
-from harness.core.errors import ConfigError, InputError, RunStopped
+from harness.core.errors import ConfigError, InputError, Interrupted, RunStopped
 from harness.core.eventlog import read_episodes
 
 ROOT = Path(__file__).parent.parent
@@ -220,6 +220,21 @@ def test_changed_settings_are_refused_before_anything_is_touched(again):
     with pytest.raises(InputError, match=r"changed: reward\.threshold"):
         play(path, folder, overrides=["reward.threshold=0.5"])
     assert (folder / COMPARISON).read_bytes() == before
+
+
+def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(again, monkeypatch):
+    path, folder = again
+    shutil.rmtree(folder / CELLS / "no_facts.default.tiny.s3")
+
+    async def interrupted(*_, **__):
+        raise Interrupted
+
+    monkeypatch.setattr("harness.app.commands.compare.run_cell", interrupted)
+    with pytest.raises(Interrupted, match="to go on: .* --run-dir "):
+        play(path, folder)
+    comparison = msgspec.json.decode((folder / COMPARISON).read_bytes(), type=Comparison)
+    assert not comparison.complete
+    assert all(not row.failed_cells for row in comparison.rows)
 
 
 def test_another_folder_is_not_taken(done, tmp_path):

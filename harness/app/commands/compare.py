@@ -32,7 +32,7 @@ from harness.app.comparison.workshop import Workshop
 from harness.app.logs import logging_to
 from harness.app.progress import Progress
 from harness.app.servers import open_server
-from harness.app.wiring import secrets_of
+from harness.app.wiring import check_models, secrets_of
 from harness.core import rundir
 from harness.core.config import Config, Model
 from harness.core.errors import HarnessError, InputError, Interrupted, RunStopped
@@ -96,8 +96,13 @@ def compare(
         progress.say(f"{len(plan.cells)} cells, {len(plan.trainings)} trainings; directory: {folder}")
         try:
             trio.run(_main, plan, folder, limit, workshop, progress, results, failures)
-        finally:
-            comparison = _report(plan, folder, results, failures, began, console)
+        except BaseException as error:
+            _report(plan, folder, results, failures, began, console)
+            if any(isinstance(leaf, Interrupted) for leaf in _leaves(error)):
+                how = f"the same command with --run-dir {folder}"
+                raise Interrupted(f"stopped before the end; to go on: {how}") from None
+            raise
+        comparison = _report(plan, folder, results, failures, began, console)
         if rating_sheet is not None:
             _write_sheet(folder, plan, rating_sheet, console)
     if failures:
@@ -140,10 +145,11 @@ def agree(sheet: Path, folder: Path, console: Console) -> dict[str, Agreement]:
 
 
 def _check(plan: Plan, workshop: Workshop) -> None:
-    """All data, before a directory is made or a model is called."""
+    """Data, keys, ports and checkpoints, before a directory is made or a model is called."""
     for cell in {cell.dataset: cell for cell in plan.cells}.values():
         workshop.inputs(cell.resolved(), cell.scenario_seed)
     for cell in plan.cells:
+        check_models(cell.resolved())
         if cell.planner and Path(cell.planner).is_absolute():
             checkpoint_of(Path(cell.planner), cell.stage)
 
