@@ -105,7 +105,7 @@ def test_roles_are_told_as_the_ledger_has_them() -> None:
     role = report.roles["actor"]
     assert (role.calls, role.failed, role.retries, role.truncated, role.cached_tokens) == (3, 1, 4, 2, 1200)
     console = Console(width=140, record=True)
-    console.print(serving_table(report))
+    console.print(serving_table("default", report))
     shown = console.export_text()
     for piece in ("actor", "3,000", "1,200", "2.50 s", "–", "prefix cache 25%", "38 prompt tokens computed a turn"):
         assert piece in shown

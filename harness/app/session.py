@@ -56,6 +56,8 @@ class Session:
         self.progress = progress
         self.stopping = stopping
         self.finished = {episode.id: episode for episode in finished}
+        self.turns = 0
+        """Played in this sitting."""
         self._assembler = Assembler()
         self._budget = _Budget(config, finished)
 
@@ -118,6 +120,7 @@ class Session:
         await self.log.append(event)
         episode = self._assembler.add(event)
         if isinstance(event, Transition):
+            self.turns += 1
             self.progress.turn()
         if episode is not None:
             self.finished[episode.id] = episode

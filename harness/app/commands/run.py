@@ -17,7 +17,8 @@ from rich.text import Text
 
 from harness.app.estimate import estimate
 from harness.app.estimate import table as estimate_table
-from harness.app.evaluation.metrics import Measure, headline
+from harness.app.evaluation.metrics import LOW_LABEL_MASS, Measure, headline
+from harness.app.evaluation.serving import ServingReport, serving_table, serving_watched
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
 from harness.app.inputs import Inputs, read_inputs
 from harness.app.logs import logging_to
@@ -100,32 +101,42 @@ def _execute(config: Config, inputs: Inputs, folder: Path, console: Console, *, 
         for note in inputs.notes:
             progress.say(note)
         progress.say(f"run directory: {folder}")
+        serving: dict[str, ServingReport] = {}
         try:
-            trio.run(_main, config, inputs, folder, progress)
+            trio.run(_main, config, inputs, folder, progress, serving)
         except BaseException as error:
             log.error("run_ended_early", error=repr(error))
-            summary = _summarize(config, inputs, folder, spent_before + time.monotonic() - began)
+            summary = _summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
             if summary.phases:
                 _show(summary, console)
             Console(stderr=True).print(Text(f"stopped before the end; to go on: {how_to_go_on}"), soft_wrap=True)
             raise
-        summary = _summarize(config, inputs, folder, spent_before + time.monotonic() - began)
+        summary = _summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
     _show(summary, console)
     console.print(Text(f"run digest {summary.digest}\nrun directory {folder}"), soft_wrap=True)
     return summary
 
 
-async def _main(config: Config, inputs: Inputs, folder: Path, progress: Progress) -> None:
+async def _main(
+    config: Config, inputs: Inputs, folder: Path, progress: Progress, serving: dict[str, ServingReport]
+) -> None:
     stopping = Stopping(config.scheduler.drain_s)
     async with stopping.watching_signals(), trio.open_nursery() as nursery:
         nursery.start_soon(progress.show)
-        await _at_work(config, inputs, folder, progress, stopping)
+        await _at_work(config, inputs, folder, progress, stopping, serving)
         nursery.cancel_scope.cancel()
         return
     raise Interrupted("interrupted")
 
 
-async def _at_work(config: Config, inputs: Inputs, folder: Path, progress: Progress, stopping: Stopping) -> None:
+async def _at_work(
+    config: Config,
+    inputs: Inputs,
+    folder: Path,
+    progress: Progress,
+    stopping: Stopping,
+    serving: dict[str, ServingReport],
+) -> None:
     planner = await trio.to_thread.run_sync(planner_of, config, inputs)
     versions = PolicyVersions(lag=config.rl.policy_lag)
     versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
@@ -146,7 +157,9 @@ async def _at_work(config: Config, inputs: Inputs, folder: Path, progress: Progr
             open_log(folder / rundir.EPISODES, run_sync=tape.then_log) as events,
         ):
             session = Session(config, events, players, progress, stopping, finished)
-            await _phases(session, inputs, planner, versions, folder, metrics)
+            urls = {name: model.shown_url for name, model in models.items()}
+            async with serving_watched(urls, _roles(config), players.ledger, lambda: session.turns, serving):
+                await _phases(session, inputs, planner, versions, folder, metrics)
 
 
 async def _phases(
@@ -182,8 +195,10 @@ def _measures(config: Config, inputs: Inputs) -> dict[str, Measure]:
     )
 
 
-def _summarize(config: Config, inputs: Inputs, folder: Path, seconds: float) -> Summary:
-    """From the log alone; written to `summary.json`."""
+def _summarize(
+    config: Config, inputs: Inputs, folder: Path, seconds: float, serving: dict[str, ServingReport]
+) -> Summary:
+    """From the log alone, but for how the servers served; written to `summary.json`."""
     path = folder / rundir.EPISODES
     episodes = read_episodes(path) if path.exists() else ()
     measures = _measures(config, inputs)
@@ -202,6 +217,7 @@ def _summarize(config: Config, inputs: Inputs, folder: Path, seconds: float) -> 
         seed=config.run.seed,
         config_digest=config.digest,
         digest=run_digest(episodes),
+        serving=serving,
         complete=all(len(by_phase[name]) == count for name, count in wanted.items()),
     )
     rundir.write_atomically(folder / rundir.SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
@@ -219,8 +235,26 @@ def world_of(config: Config) -> str:
     return "; ".join(f"{name} as {', '.join(names)}" for name, names in by_model.items())
 
 
+def _roles(config: Config) -> dict[str, list[str]]:
+    """Model -> the roles that it plays."""
+    roles: dict[str, list[str]] = {name: [] for name in config.models}
+    for role in config.roles.__struct_fields__:
+        roles[getattr(config.roles, role)].append(role)
+    return roles
+
+
 def _show(summary: Summary, console: Console) -> None:
     console.print(table(summary))
+    for name, report in summary.serving.items():
+        console.print(serving_table(name, report))
+    masses = [m.mean for phase in summary.phases if (m := phase.metrics.get("label_mass")) and m.mean is not None]
+    if masses and min(masses) < LOW_LABEL_MASS:
+        console.print(
+            Text(
+                f"WARNING: the labels 1 to 5 are on average only {min(masses):.0%} of the judge's next token: it mostly "
+                "wants to say something else, so its ratings mean little."
+            )
+        )
     incomplete = "" if summary.complete else "INCOMPLETE: some episodes are missing. "
     console.print(
         Text(

@@ -5,6 +5,7 @@ An episode that failed (``stop == "error"``) has no measures at all: it is count
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 from harness.core.episode import Episode
@@ -80,6 +81,16 @@ def first_return(episode: Episode, gamma: float, horizon: Horizon) -> float | No
 Measure = Callable[[Episode], float | None]
 
 
+LOW_LABEL_MASS = 0.5
+"""Mean label mass below which a summary says that the judge mostly wanted to say something else."""
+
+
+def label_mass(episode: Episode) -> float | None:
+    """Mean probability, over the turns, that the judge's next token is a label; None where it was not read."""
+    masses = [t.score.label_mass for t in episode.transitions if t.score.label_mass is not None]
+    return math.fsum(masses) / len(masses) if masses else None
+
+
 def headline(*, graph: KnowledgeGraph, threshold: float, gamma: float, horizon: Horizon) -> dict[str, Measure]:
     """The measures of a run's summary, by the names that `summary.json` promises."""
     return {
@@ -95,6 +106,7 @@ def headline(*, graph: KnowledgeGraph, threshold: float, gamma: float, horizon: 
         "target_recall_1": lambda e: target_recall(e, 1),
         "target_recall_5": lambda e: target_recall(e, 5),
         "strategy_entropy": strategy_entropy,
+        "label_mass": label_mass,
     }
 
 

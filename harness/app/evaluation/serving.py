@@ -11,19 +11,20 @@ Metric names are vLLM's (0.32, ``v1/metrics/loggers.py``); the scripted world us
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import httpx2
 import trio
 from rich import box
 from rich.table import Table
 
-from harness.core.ledger import RoleTotals
+from harness.core.ledger import Ledger, RoleTotals
 from harness.core.messages import Struct
 from harness.core.transport import PlainTransport
 
 _LINE = re.compile(r"(vllm:\w+)(?:\{[^}]*\})?\s+([0-9.eE+\-]+|NaN|[+-]Inf)\s*$")
-_DEADLINE_S = 10.0
+_DEADLINE_S = 5.0
 
 
 class ServerMetrics(Struct, frozen=True, kw_only=True):
@@ -90,6 +91,31 @@ async def read_server_metrics(base_url: str) -> ServerMetrics | None:
             return None
         return metrics_in(response.text) if response.status_code == 200 else None
     return None
+
+
+@asynccontextmanager
+async def serving_watched(
+    servers: Mapping[str, str],
+    roles: Mapping[str, Sequence[str]],
+    ledger: Ledger,
+    turns: Callable[[], int],
+    into: dict[str, ServingReport],
+) -> AsyncIterator[None]:
+    """Reads every server (name -> base URL) when the block begins and ends, and puts one report each into ``into``.
+
+    ``roles``: name -> the roles that it plays. ``turns``: turns played since the block began. Also where the block is
+    left by an error or a cancellation, but a server that no longer answers has no figures.
+    """
+    before = {name: await read_server_metrics(url) for name, url in servers.items()}
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True):
+            after = {name: await read_server_metrics(url) for name, url in servers.items()}
+        totals = ledger.totals()
+        for name in servers:
+            own = {role: totals[role] for role in roles[name] if role in totals}
+            into[name] = serving_report(before[name], after[name], own, turns())
 
 
 def metrics_in(page: str) -> ServerMetrics | None:
@@ -159,9 +185,9 @@ def _server(before: ServerMetrics | None, after: ServerMetrics | None, turns: in
     )
 
 
-def serving_table(report: ServingReport) -> Table:
+def serving_table(name: str, report: ServingReport) -> Table:
     """A row a role; the server's own figures as the title's second line."""
-    shown = Table(title=f"Model calls{_server_line(report)}", title_justify="left", box=box.SIMPLE_HEAD)
+    shown = Table(title=f"Calls of the model {name}{_server_line(report)}", title_justify="left", box=box.SIMPLE_HEAD)
     headings = ("role", "calls", "failed", "retries", "cut", "tokens in", "cached", "tokens out", "p50", "p95")
     for heading in headings:
         shown.add_column(heading, justify="left" if heading == "role" else "right")

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from harness.app.evaluation.metrics import Measure, by_scenario
+from harness.app.evaluation.serving import ServingReport
 from harness.app.evaluation.statistics import Estimate, estimate, paired_difference
 from harness.core.episode import Episode
 from harness.core.messages import Struct, Usage
@@ -53,6 +54,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     seed: int
     config_digest: str
     digest: str
+    serving: dict[str, ServingReport] = {}
+    """By model, of the last sitting (a resumed run's calls before it are not in it): how its server served."""
     complete: bool
     """False where a budget or an interruption left episodes out."""
 
