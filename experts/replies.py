@@ -105,7 +105,7 @@ def read_actor_reply(reply: str, candidates: Sequence[Item], on_table: frozenset
     fenced = _FENCE.search(reply)
     try:
         found = msgspec.json.decode((fenced[1] if fenced else reply).strip(), type=_ActorObject)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
     text = _spoken(found.text)
     if not text:

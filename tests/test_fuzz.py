@@ -22,7 +22,8 @@ from harness.core.codec import encode_event
 from harness.core.config import Config, config_from_tree, load_config, settings
 from harness.core.errors import ConfigError, DataError, InputError
 from harness.core.eventlog import open_log, read_episodes
-from harness.core.messages import EpisodeEnded, Score
+from harness.core.messages import ChatRequest, EpisodeEnded, Score
+from harness.core.wire import UnreadableReply, decode_chat, error_text
 from harness.domain.strategies import STRATEGIES
 from simulator.datasets.inspired import InspiredDataset
 from simulator.datasets.redial import RedialDataset
@@ -111,6 +112,38 @@ def check_actor(said: str) -> None:
             assert not any(ord(character) < 32 for character in reply.text)
             assert set(reply.recommended) <= ids
             assert len(set(reply.recommended)) == len(reply.recommended)
+
+
+BODIES = (
+    b'{"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"}]'
+    b', "usage": {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 4}}}',
+    b'{"choices": [{"message": {"content": "4"}, "logprobs": {"content": [{"top_logprobs": [{"token": "4", '
+    b'"logprob": -0.1}, {"token": "token_id:7", "logprob": -2.5}]}]}}], "x": {"y": [1, 2]}}',
+    b'{"error": {"message": "no such model", "code": 404}}',
+)
+
+
+def check_body(content: bytes) -> None:
+    """A reply whose label read holds every label, or `UnreadableReply`; an error's text is one short line."""
+    for labels in ((), ("4", "5")):
+        asked = ChatRequest(
+            role="reward",
+            episode="e",
+            turn=1,
+            messages=(),
+            max_tokens=1,
+            temperature=1.0,
+            seed=0,
+            label_logprobs=labels,
+        )
+        try:
+            reply = decode_chat(content, asked, label_ids={"4": 6, "5": 7})
+        except UnreadableReply:
+            continue
+        assert not reply.texts or reply.label_logprobs.keys() == set(labels)
+    line = error_text(content, ())
+    assert len(line) <= 300
+    assert "\n" not in line
 
 
 REPLIES = ("Feelings: fine.\nReply: I like crime films.", "Reply: Yes, I will watch it. [END]", "No. [LEAVE]", "Hello!")
@@ -232,6 +265,8 @@ def kinds(folder: Path) -> dict[str, Callable[[int, int], None]]:
             check_actor(text)
         for text in texts(REPLIES, count, seed):
             check_seeker(text)
+        for content in damaged(BODIES, count, seed):
+            check_body(content)
 
     def config(count: int, seed: int) -> None:
         examples = [path.read_bytes() for path in sorted((ROOT / "experiments").glob("*.toml"))]
@@ -257,6 +292,17 @@ def test_judge_replies(tmp_path: Path) -> None:
 
 def test_actor_and_seeker_replies(tmp_path: Path) -> None:
     kinds(tmp_path)["actor"](FEW, 2)
+
+
+@pytest.mark.parametrize("depth", [1_000, 100_000])
+def test_values_nested_beyond_any_stack(tmp_path: Path, depth: int) -> None:
+    # No mutation finds this soon; msgspec gives up with a RecursionError, which no reader may let through.
+    deep = b"[" * depth + b"]" * depth
+    check_actor('{"text": "Heat (1995)", "items": ' + deep.decode() + "}")
+    check_body(b'{"choices": [], "x": %s}' % deep)
+    check_body(b'{"error": "no", "x": %s}' % deep)
+    check_log(b'{"type": "opening", "x": %s}\n' % deep, tmp_path / "deep.jsonl")
+    check_redial(b'{"conversationId": "1", "x": %s}\n' % deep, tmp_path)
 
 
 def test_config_files(tmp_path: Path) -> None:

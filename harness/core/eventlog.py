@@ -172,7 +172,7 @@ def read_events(path: Path) -> Iterator[Event]:
                 return
             try:
                 yield decode_event(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise DataError(f"{path}:{number}: not an event: {error}") from None
 
 

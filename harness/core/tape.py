@@ -362,5 +362,5 @@ def _read(path: Path) -> Iterator[_Form | _Server | _Call]:
                 return
             try:
                 yield decode_record(line, _calls) if line.startswith(b"[") else decode_record(line, _forms)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise DataError(f"{path}:{number}: not a record of a tape: {error}") from None

@@ -136,7 +136,7 @@ def decode_chat(body: bytes, request: ChatRequest, *, label_ids: Mapping[str, in
     """The reply in a body; raises `UnreadableReply`. No choices at all gives ``texts == ()``: the caller's to judge."""
     try:
         completion = _completion.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableReply(f"not a chat completion: {error}") from None
     choices = sorted(completion.choices, key=lambda choice: choice.index)
     used = completion.usage or _WireUsage()
@@ -179,7 +179,7 @@ def decode_tokenize(body: bytes) -> list[int]:
     """The token ids; raises `UnreadableReply`."""
     try:
         return _tokens.decode(body).tokens
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableReply(f"not a list of tokens: {error}") from None
 
 
@@ -189,7 +189,7 @@ def error_text(body: bytes, secrets: tuple[str, ...]) -> str:
         said = _error.decode(body)
         detail = said.error.message if isinstance(said.error, _ErrorDetail) else said.error
         text = detail or said.message or said.detail or ""
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = body[: 20 * _LONGEST_SHOWN].decode("utf-8", "replace")
     return redact(text, secrets)
 

@@ -93,7 +93,7 @@ class KnowledgeGraph:
             raise InputError(f"cannot read the knowledge graph {path}: {error.strerror}") from error
         try:
             graph = cls(msgspec.json.decode(content, type=GraphFile).items)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(f"{path} is not a knowledge graph: {error}") from error
         if not graph.items:
             raise DataError(f"the knowledge graph {path} holds no items")
