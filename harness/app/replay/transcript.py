@@ -123,6 +123,9 @@ def _pairs(values: Mapping[str, str]) -> str:
     return ", ".join(f"{key}: {value}" for key, value in values.items())
 
 
+_BIDI = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
+
+
 def clean(text: str) -> str:
-    """One line without control characters, as a terminal may show it."""
-    return one_line(text)
+    """One line without control characters and without those that turn the direction of what follows."""
+    return one_line(text.translate(_BIDI))
