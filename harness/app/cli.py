@@ -208,6 +208,17 @@ def faults(
     command.faults(rows or [], Console())
 
 
+@app.command()
+def plot(
+    directory: Annotated[Path, typer.Argument(help="Run or comparison directory.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the files instead of DIRECTORY/plots.")] = None,
+) -> None:
+    """Figures for papers (SVG and PNG): learning curve, strategies over progress, ablations, scale."""
+    from harness.app.commands import plot as command
+
+    command.plot(directory, out, Console())
+
+
 def main() -> None:
     """Entry point; turns expected failures into one sentence and an exit code."""
     try:

@@ -1,4 +1,4 @@
-"""`report`: a run directory as one page, written beside its log (or where the user says), and opened if asked."""
+"""`report`: a run or comparison directory as one page, written into it or where the user says."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from harness.app.report.comparison_page import is_comparison, render_comparison
 from harness.app.report.page import render_run
 from harness.app.report.record import read_record
 from harness.core import rundir
@@ -16,8 +17,8 @@ REPORT = "report.html"
 
 
 def report(folder: Path, out: Path | None, console: Console, *, show: bool) -> Path:
-    """Write the page of a run; returns where."""
-    page = render_run(read_record(folder))
+    """Write the page of a run or a comparison; returns where."""
+    page = render_comparison(folder) if is_comparison(folder) else render_run(read_record(folder))
     path = out or folder / REPORT
     rundir.write_atomically(path, page.encode("utf-8"))
     console.print(Text(f"report {path} ({path.stat().st_size / 1e6:.1f} MB)"), soft_wrap=True)

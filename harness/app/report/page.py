@@ -20,7 +20,7 @@ from harness.app.report.health import simulator_health
 from harness.app.report.html import json_block, render
 from harness.app.report.judging import LABELS, correlation, judge_beside_evaluator, read_judge
 from harness.app.report.palette import STOPS, in_groups, phase_colour, strategy_colours
-from harness.app.report.reader import reader_data
+from harness.app.report.reader import groups_of, reader_data
 from harness.app.report.record import PHASE_TITLES, TRAIN, RunRecord, by_phase
 from harness.app.report.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.core.config import Config, settings
@@ -44,6 +44,8 @@ STOP_TITLES = {
     "turns": "turn limit",
     "error": "failed, not scored",
 }
+_ROUNDING = 5e-4
+"""Half of the last digit that the table shows."""
 DECISIONS = (
     ("rl.entropy_coefficient", 2, "beta, the weight of the entropy"),
     ("reward.threshold", 2, "tau: a reward above it ends the conversation as a success"),
@@ -70,9 +72,8 @@ def render_run(record: RunRecord) -> str:
     """The page of a run."""
     colours = strategy_colours(record.strategies)
     context = {
-        "kind": "run",
         "title": record.name,
-        "world": _world(record),
+        "world": world_of(record),
         "complete": record.summary is not None and record.summary.complete,
         "digest": record.summary.digest if record.summary is not None else "",
         "intervals": INTERVALS,
@@ -81,6 +82,9 @@ def render_run(record: RunRecord) -> str:
         "headline": _headline(record),
         "counts": [(phase.episodes - phase.errors, phase.errors) for phase in record.evaluations],
         "evaluations": [(phase.name, PHASE_TITLES.get(phase.name, phase.name)) for phase in record.evaluations],
+        "evaluation_legend": [
+            (PHASE_TITLES.get(phase.name, phase.name), phase_colour(phase.name)) for phase in record.evaluations
+        ],
         "traits": _traits(record),
         "curves": _curves(record),
         "refused": [line for line in record.lines("update") if line.get("refused")],
@@ -89,7 +93,6 @@ def render_run(record: RunRecord) -> str:
         "shares": _shares(record, colours),
         "legend_entries": [(strategy.name, colours[strategy.key]) for strategy in in_groups(record.strategies)],
         "strategies": in_groups(record.strategies),
-        "colours": colours,
         "judge": _judge(record),
         "agreement": _agreement(record),
         "all_costs": costs_by_role(record.episodes),
@@ -100,7 +103,7 @@ def render_run(record: RunRecord) -> str:
         "versions": record.manifest.versions,
         "files": record.manifest.files,
         "manifest": record.manifest,
-        "reader": reader_data(record, colours),
+        "reader": reader_data(groups_of(record)),
         "stop_legend": [(STOP_TITLES[stop], STOPS[stop]) for stop in STOP_TITLES],
         "words": json_block(
             {"stops": [[stop, STOP_TITLES[stop], STOPS[stop]] for stop in STOP_TITLES], "flaws": FLAWS}
@@ -109,16 +112,14 @@ def render_run(record: RunRecord) -> str:
     return render("run.html", context)
 
 
-def _world(record: RunRecord) -> str:
+def world_of(record: RunRecord) -> str:
+    """Where the run's numbers come from."""
     if record.summary is not None:
         return record.summary.world
-    # The summary names the world; without one the models by role do.
-    roles = {role: record.config.models[getattr(record.config.roles, role)] for role in _roles(record.config)}
-    return "; ".join(f"{role}: {model.model} ({model.backend})" for role, model in roles.items())
+    # Only for a run without a summary: the import brings the learner, which takes seconds.
+    from harness.app.commands.run import world_of as named_by_models
 
-
-def _roles(config: Config) -> tuple[str, ...]:
-    return tuple(config.roles.__struct_fields__)
+    return named_by_models(record.config)
 
 
 def _facts(record: RunRecord) -> list[tuple[str, str]]:
@@ -168,7 +169,12 @@ def _headline(record: RunRecord) -> list[dict[str, Any]]:
 
 
 def _clear(difference: Estimate) -> bool:
-    return difference.low is not None and difference.high is not None and (difference.low > 0 or difference.high < 0)
+    """Whether the interval leaves zero out, by more than rounding."""
+    return (
+        difference.low is not None
+        and difference.high is not None
+        and (difference.low > _ROUNDING or difference.high < -_ROUNDING)
+    )
 
 
 def _traits(record: RunRecord) -> list[tuple[str, list[tuple[str, list[Estimate]]]]]:

@@ -20,6 +20,7 @@ GROUPS = ("elicitation", "persuasion", "rapport", "none")
 PHASES = {"before": "#8a8f98", "warmup": "#3b7dd8", "train": "#2e9e6b", "rl": "#e8693e"}
 STOPS = {"judge": "#2e8b57", "user": "#88b04b", "quit": "#e8693e", "turns": "#8a8f98", "error": "#c23b4b"}
 OTHER = "#9c4dc4"
+SERIES = ("#3b7dd8", "#e8693e", "#2e9e6b", "#9c4dc4", "#c9a227", "#35a7c4", "#d9578d", "#8a8f98", "#7d5a3c")
 
 
 def strategy_colours(strategies: Sequence[Strategy]) -> dict[str, str]:
@@ -40,3 +41,8 @@ def in_groups(strategies: Sequence[Strategy]) -> list[Strategy]:
 
 def phase_colour(phase: str) -> str:
     return PHASES.get(phase, OTHER)
+
+
+def series_colour(place: int) -> str:
+    """Colours for rows that are neither phase nor strategy."""
+    return SERIES[place % len(SERIES)]

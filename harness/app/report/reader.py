@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from harness.app.evaluation.metrics import first_return
 from harness.app.report.health import flaws
-from harness.app.report.record import PHASE_TITLES, RunRecord, title_of, visible
+from harness.app.report.palette import strategy_colours
+from harness.app.report.record import RunRecord, by_phase, title_of, visible
+from harness.core.config import Config
 from harness.core.episode import Episode
-from harness.core.messages import Score, Struct, Transition, Usage
+from harness.core.messages import Item, Score, Struct, Transition, Usage
+from harness.domain.strategies import Strategy
 
 CHUNK = 24
 """Episodes a chunk: about 40 kB compressed, some milliseconds to open."""
@@ -47,59 +50,91 @@ class _Table:
         return iter(self._places)
 
 
-def reader_data(record: RunRecord, colours: Mapping[str, str]) -> ReaderData:
-    """The whole log for the page; ``colours`` by strategy key."""
+class Group(Struct, frozen=True, kw_only=True):
+    """Episodes that are listed under one name: a phase of a run, or a cell of a comparison."""
+
+    key: str
+    title: str
+    episodes: tuple[Episode, ...]
+    config: Config
+    strategies: tuple[Strategy, ...]
+    items: dict[str, Item]
+    prefix: str = ""
+    """Put before the ids of the episodes, where several groups use the same ones."""
+    world: str = ""
+    """Scenarios are the same only where this is the same too (dataset and seed)."""
+
+
+def groups_of(record: RunRecord) -> list[Group]:
+    """The phases of a run."""
+    return [
+        Group(
+            key=phase,
+            title=title,
+            episodes=tuple(found),
+            config=record.config,
+            strategies=record.strategies,
+            items=record.items,
+        )
+        for phase, title, found in by_phase(record)
+    ]
+
+
+def reader_data(groups: Sequence[Group]) -> ReaderData:
+    """All episodes of the groups for the page; strategies, colours and tau are those of the first group."""
     facts, items, personas = _Table(), _Table(), {}
+    titles: dict[str, str] = {}
     index: list[list[Any]] = []
     chunks: list[str] = []
-    episodes = [episode for phase in record.phases for episode in record.of(phase)]
-    for start in range(0, len(episodes), CHUNK):
-        part = episodes[start : start + CHUNK]
-        chunks.append(_packed([_dialogue(episode, facts, items) for episode in part]))
-        for place, episode in enumerate(part):
-            persona = episode.started.scenario.persona
-            personas[persona.id] = {"name": persona.name, "text": persona.text, "traits": persona.traits}
-            index.append([*_row(record, episode), start // CHUNK, place])
+    for group in groups:
+        for start in range(0, len(group.episodes), CHUNK):
+            part = group.episodes[start : start + CHUNK]
+            for place, episode in enumerate(part):
+                persona = episode.started.scenario.persona
+                personas[persona.id] = {"name": persona.name, "text": persona.text, "traits": persona.traits}
+                index.append([*_row(group, episode), len(chunks), place])
+            chunks.append(_packed([_dialogue(episode, facts, items) for episode in part]))
+        titles |= {item: title_of(item, group.items) for item in group.items}
+    strategies = groups[0].strategies if groups else ()
+    colours = strategy_colours(strategies)
     fact_rows = [[items.place(fact.item), fact.relation, fact.value] for fact in facts]
     head = {
         "index": index,
-        "phases": [[phase, PHASE_TITLES.get(phase, phase)] for phase in record.phases],
-        "strategies": [[s.key, s.name, s.group, s.description, colours[s.key]] for s in record.strategies],
+        "phases": [[group.key, group.title] for group in groups],
+        "strategies": [[s.key, s.name, s.group, s.description, colours[s.key]] for s in strategies],
         "personas": personas,
         "facts": fact_rows,
-        "items": [[item, title_of(item, record.items)] for item in items],
-        "threshold": record.config.reward.threshold,
+        "items": [titles.get(item, item) for item in items],
     }
     return ReaderData(head=_packed(head), chunks=tuple(chunks))
 
 
-def _row(record: RunRecord, episode: Episode) -> list[Any]:
+def _row(group: Group, episode: Episode) -> list[Any]:
     """The first twelve of a row's columns, as `report.js` names them."""
     started, ended = episode.started, episode.ended
     failed = ended is None or ended.stop == "error"
-    keys = [strategy.key for strategy in record.strategies]
+    keys = [strategy.key for strategy in group.strategies]
     used = {t.decision.strategy for t in episode.transitions if t.decision is not None}
     evaluation = ended.evaluation if ended is not None else None
     return [
-        episode.id,
-        started.phase,
-        started.scenario.id,
+        group.prefix + episode.id,
+        group.key,
+        group.world + started.scenario.id,
         started.scenario.persona.id,
         ended.stop if ended is not None else "error",
         len(episode.transitions),
-        None if failed else _rounded(first_return(episode, record.config.rl.gamma, "literal")),
+        None if failed else _rounded(first_return(episode, group.config.rl.gamma, "literal")),
         _rounded(episode.rewards[-1]) if episode.rewards else None,
         _rounded(evaluation.reward) if evaluation is not None else None,
         [keys.index(key) for key in sorted(used & set(keys), key=keys.index)],
         started.policy_version,
-        flaws(episode, record.items),
+        flaws(episode, group.items),
     ]
 
 
 def _dialogue(episode: Episode, facts: _Table, items: _Table) -> dict[str, Any]:
     goal, ended, opening = episode.started.scenario.goal, episode.ended, episode.opening
     return {
-        "id": episode.id,
         "max": episode.started.max_turns,
         "goal": [[a.kind, a.value] for a in goal.attributes],
         "target": items.place(goal.target),

@@ -1,6 +1,6 @@
 "use strict";
 // The page's only script: theme, keyboard, and the episode reader. Text from the log reaches the page as text nodes only.
-// Data: `#head` holds {index, phases, strategies, personas, facts, items, threshold}, each `.chunk` some dialogues; both
+// Data: `#head` holds {index, phases, strategies, personas, facts, items}, each `.chunk` some dialogues; both
 // are gzip in base64. A row of the index is [id, phase, scenario, persona, stop, turns, return, last reward, evaluator,
 // strategies, version, flaws, chunk, place].
 (() => {
@@ -79,7 +79,7 @@ const dialogueOf = async (row) => (await chunk(row[CHUNK]))[row[PLACE]];
 const strategy = (key) => head.strategies.find((one) => one[0] === key);
 const strategyName = (key) => (strategy(key) || [key, key])[1];
 const phaseTitle = (key) => (head.phases.find(([phase]) => phase === key) || [key, key])[1];
-const item = (place) => head.items[place][1];
+const item = (place) => head.items[place];
 const fixed = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
 // List --------------------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ function safeDecoded(part) { try { return decodeURIComponent(part); } catch { re
 function partners(row) { return (scenarios.get(row[SCENARIO]) || []).filter((other) => other[ID] !== row[ID]); }
 
 function tools(row, rows) {
-  const buttons = [el("button", { class: "back", type: "button", onclick: () => go("#episodes") }, "← list")];
+  const buttons = rows ? [] : [el("button", { class: "back", type: "button", onclick: () => go("#episodes") }, "← list")];
   if (rows) buttons.push(el("button", { type: "button", onclick: () => go(`#e/${encodeURIComponent(row[ID])}`) }, "only this one"));
   else {
     for (const other of partners(row)) {
@@ -251,20 +251,24 @@ function tools(row, rows) {
 }
 
 function header(row, dialogue, rows) {
-  const persona = head.personas[row[PERSONA]], stop = stops.get(row[STOP]);
-  const badge = el("span", { class: "badge" }, stop.title);
+  const stop = stops.get(row[STOP]), badge = el("span", { class: "badge" }, stop.title);
   badge.style.background = stop.colour;
   return el("header", {},
     el("h3", {}, row[ID]),
     tools(row, rows),
     el("p", { class: "persona" }, badge, ` ${phaseTitle(row[PHASE])}, policy version ${row[VERSION]} · ${row[TURNS]} of ${dialogue.max} turns · R`,
       el("sub", {}, "1"), ` ${fixed(row[RETURN], 3)}` + (row[EVALUATOR] === null ? "" : ` · evaluator ${fixed(row[EVALUATOR], 3)}`)),
+    row[FLAWS].length ? el("p", { class: "alarm" }, row[FLAWS].map((flaw) => words.flaws[flaw] || flaw).join("; ")) : null,
+  );
+}
+
+function scenario(row, dialogue) {
+  const persona = head.personas[row[PERSONA]];
+  return el("div", { class: "both" },
     el("p", { class: "persona" }, el("b", {}, persona.name), ` (${Object.entries(persona.traits).map(([k, v]) => `${k}: ${v}`).join(", ")}). ${persona.text}`),
     el("div", { class: "chips" }, dialogue.goal.map(([kind, value]) => el("span", { class: "chip" }, `${kind}: ${value}`)),
       el("span", { class: "chip fit", title: "The seeker never sees this title" }, `hidden target: ${item(dialogue.target)}`),
-      el("span", { class: "chip" }, `${dialogue.matches} ${dialogue.matches === 1 ? "film fits" : "films fit"}`)),
-    row[FLAWS].length ? el("p", { class: "alarm" }, row[FLAWS].map((flaw) => words.flaws[flaw] || flaw).join("; ")) : null,
-  );
+      el("span", { class: "chip" }, `${dialogue.matches} ${dialogue.matches === 1 ? "film fits" : "films fit"}`)));
 }
 
 function opening(dialogue) {
@@ -346,11 +350,14 @@ function ending(row, dialogue) {
 }
 
 function single(row, dialogue) {
-  return [header(row, dialogue), opening(dialogue), ...dialogue.turns.map((turn) => turnNode(turn, dialogue)), ending(row, dialogue)];
+  return [header(row, dialogue), scenario(row, dialogue), opening(dialogue), ...dialogue.turns.map((turn) => turnNode(turn, dialogue)), ending(row, dialogue)];
 }
 
 function sideBySide(rows, pair) {
-  const cells = [header(rows[0], pair[0], rows), header(rows[1], pair[1], rows), opening(pair[0]), opening(pair[1])];
+  const same = rows[0][SCENARIO] === rows[1][SCENARIO];
+  const cells = [header(rows[0], pair[0], rows), header(rows[1], pair[1], rows)];
+  if (!same) cells.push(scenario(rows[0], pair[0]), scenario(rows[1], pair[1]));
+  cells.push(opening(pair[0]), opening(pair[1]));
   const longest = Math.max(pair[0].turns.length, pair[1].turns.length);
   for (let at = 0; at < longest; at++) {
     for (const dialogue of pair) cells.push(dialogue.turns[at] ? turnNode(dialogue.turns[at], dialogue) : el("div", {}));
@@ -359,8 +366,8 @@ function sideBySide(rows, pair) {
   const back = el("div", { class: "tools" },
     el("button", { type: "button", onclick: () => go(`#e/${encodeURIComponent(rows[1][ID])}`) }, "← back"),
     el("button", { type: "button", onclick: toggleDetails }, "details"),
-    rows[0][SCENARIO] === rows[1][SCENARIO] ? el("span", { class: "note" }, `same scenario ${rows[0][SCENARIO]}: same persona, goal and random streams`) : el("span", { class: "note" }, "two different scenarios"));
-  return [back, el("div", { class: "pair" }, cells)];
+    same ? el("span", { class: "note" }, `same scenario ${rows[0][SCENARIO]}: same persona, goal and random streams`) : el("span", { class: "note" }, "two different scenarios"));
+  return [back, same ? scenario(rows[0], pair[0]) : null, el("div", { class: "pair" }, cells)].filter(Boolean);
 }
 
 function toggleDetails() { $("#dialogue").classList.toggle("hide"); }

@@ -1,0 +1,165 @@
+"""A comparison directory -> its page: Tables IV and V, Fig. 4 and Fig. 5, faults and cost, groups, and every dialogue.
+
+All numbers are those of `comparison.json`; the dialogues are those of the cells' logs, so two systems can be read side
+by side on one scenario. A cell that has no log yet is left out of the reader and named in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from markupsafe import Markup
+
+from harness.app.comparison.plan import Cell, ComparisonFile
+from harness.app.comparison.results import GROUPED, Comparison, Row
+from harness.app.comparison.tables import LEVELS, TABLE_IV, TABLE_V, name_of, verdict
+from harness.app.report import svg
+from harness.app.report.health import TITLES as FLAWS
+from harness.app.report.html import json_block, render
+from harness.app.report.page import STOP_TITLES
+from harness.app.report.palette import STOPS, series_colour
+from harness.app.report.plots import FIGURES
+from harness.app.report.reader import Group, reader_data
+from harness.app.report.record import read_record
+from harness.core import rundir
+from harness.core.errors import InputError
+
+COMPARISON = "comparison.json"
+
+
+def is_comparison(folder: Path) -> bool:
+    return (folder / COMPARISON).exists()
+
+
+def render_comparison(folder: Path) -> str:
+    """The page; `InputError` where the directory cannot be read."""
+    comparison = read_comparison(folder)
+    datasets = list(dict.fromkeys(row.dataset for row in comparison.rows))
+    groups = _groups(folder, comparison)
+    context = {
+        "title": folder.resolve().name,
+        "world": comparison.world,
+        "comparison": comparison,
+        "facts": [
+            ("systems", str(len({row.system for row in comparison.rows}))),
+            ("models", str(len({row.model for row in comparison.rows}))),
+            ("seeds", ", ".join(str(seed) for seed in comparison.seeds)),
+            ("scenarios", str(comparison.scenarios)),
+            ("dialogues", f"{sum(row.dialogues for row in comparison.rows):,}"),
+            ("failed", f"{sum(row.failed for row in comparison.rows):,}"),
+            ("reference", comparison.reference),
+        ],
+        "headings_iv": list(TABLE_IV.values()),
+        "headings_v": list(TABLE_V.values()),
+        "datasets": [_dataset(comparison, name) for name in datasets],
+        "failed_cells": [(row, seed, why) for row in comparison.rows for seed, why in sorted(row.failed_cells.items())],
+        "parts": _parts(comparison),
+        "part_names": [name for name in GROUPED if name in FIGURES or name == "turns"],
+        "settings": msgspec.to_builtins(_read(folder / rundir.CONFIG, ComparisonFile)),
+        "reader": reader_data(groups) if groups else None,
+        "words": json_block({"stops": [[s, title, STOPS[s]] for s, title in STOP_TITLES.items()], "flaws": FLAWS}),
+    }
+    return render("comparison.html", context)
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """``comparison.json``."""
+    comparison: Comparison = _read(folder / COMPARISON, Comparison)
+    return comparison
+
+
+def _read(path: Path, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+
+
+def _dataset(comparison: Comparison, name: str) -> dict[str, Any]:
+    rows = [row for row in comparison.rows if row.dataset == name]
+    several = {row.system for row in rows if len({r.model for r in rows if r.system == row.system}) > 1}
+    scale = [row for row in rows if row.system in several]
+    ablations = [row for row in rows if row.system == comparison.reference or row.group == "ablation"]
+    has_ablations = any(row.group == "ablation" for row in ablations)
+    return {
+        "name": name,
+        "rows": [(name_of(row, rows), row) for row in rows],
+        "iv": [_table_row(row, rows, TABLE_IV) for row in rows],
+        "v": [_table_row(row, rows, TABLE_V) for row in rows],
+        "levels": _levels(rows),
+        "overview": _figure(rows, rows),
+        "scale": _figure(scale, rows),
+        "ablations": _figure(ablations, rows) if has_ablations else [],
+    }
+
+
+def _table_row(row: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "title": name_of(row, rows),
+        "cells": [(row.metrics[metric], verdict(row, metric), row.differences.get(metric)) for metric in columns],
+        "n": row.dialogues - row.failed,
+        "failed": row.failed,
+        "cells_failed": len(row.failed_cells),
+    }
+
+
+def _levels(rows: Sequence[Row]) -> list[tuple[str, list[Any]]]:
+    """What needs no conversation, from the row that failed least (decision 15)."""
+    fullest = max(rows, key=lambda row: row.dialogues - row.failed)
+    names = [metric.replace("target_recall", "target") for metric in TABLE_V]
+    return [(title, [fullest.metrics.get(f"{level}_{name}") for name in names]) for title, level in LEVELS.items()]
+
+
+def _figure(shown: Sequence[Row], rows: Sequence[Row]) -> list[tuple[str, Markup]]:
+    """One panel a measure, a line a row."""
+    panels = []
+    for metric, title in FIGURES.items():
+        lines = [
+            (
+                name_of(row, rows),
+                svg.Dot(name=row.title, colour=series_colour(place), mean=e.mean, low=e.low, high=e.high),
+            )
+            for place, row in enumerate(shown)
+            for e in [row.metrics[metric]]
+        ]
+        chart = svg.forest(lines, x_label=title)
+        if chart:
+            panels.append((title, chart))
+    return panels
+
+
+def _parts(comparison: Comparison) -> list[tuple[str, list[Any]]]:
+    """Results by persona, trait and goal: what they are split by -> groups."""
+    found: dict[str, list[Any]] = {}
+    for group in comparison.groups:
+        if any(estimate.n for estimate in group.metrics.values()):
+            found.setdefault(group.by, []).append(group)
+    return list(found.items())
+
+
+def _groups(folder: Path, comparison: Comparison) -> list[Group]:
+    titles = {(row.system, row.model, row.dataset): name_of(row, comparison.rows) for row in comparison.rows}
+    groups = []
+    for path in sorted((folder / "cells").glob("*/cell.json")):
+        cell: Cell = _read(path, Cell)
+        record = read_record(path.parent)
+        if not record.episodes or (cell.system, cell.model, cell.dataset) not in titles:
+            continue
+        several = len({row.dataset for row in comparison.rows}) > 1
+        where = f", {cell.dataset}" if several else ""
+        groups.append(
+            Group(
+                key=cell.name,
+                title=f"{titles[cell.system, cell.model, cell.dataset]}{where}, seed {cell.seed}",
+                episodes=record.episodes,
+                config=record.config,
+                strategies=record.strategies,
+                items=record.items,
+                prefix=f"{cell.system}.{cell.model}{where.replace(', ', '.')}.s{cell.seed} ",
+                world=f"{cell.dataset}.s{cell.seed} ",
+            )
+        )
+    return groups
