@@ -251,8 +251,8 @@ def _show(summary: Summary, console: Console) -> None:
     if masses and min(masses) < LOW_LABEL_MASS:
         console.print(
             Text(
-                f"WARNING: the labels 1 to 5 are on average only {min(masses):.0%} of the judge's next token: it mostly "
-                "wants to say something else, so its ratings mean little."
+                f"WARNING: the labels 1 to 5 are on average only {min(masses):.0%} of the judge's next token: "
+                "it mostly wants to say something else, so its ratings mean little."
             )
         )
     incomplete = "" if summary.complete else "INCOMPLETE: some episodes are missing. "
