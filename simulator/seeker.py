@@ -21,7 +21,7 @@ from harness.core.seeds import request_seed
 ROLE = "seeker"
 ACCEPT = "[END]"
 LEAVE = "[LEAVE]"
-PATTERN = r"Feelings: \S[^\n]{0,199}\nReply: \S[^\n]{0,499}"
+PATTERN = r"Feelings: \S[^\n]{0,159}\nReply: \S[^\n]{0,499}"
 """The reply's form, which servers that can enforce: a very small model drops the labels and talks on for others."""
 
 INSTRUCTIONS = """\
