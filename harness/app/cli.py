@@ -219,6 +219,54 @@ def plot(
     command.plot(directory, out, Console())
 
 
+@app.command()
+def export(
+    directory: Annotated[Path, typer.Argument(help="Run directory.")],
+    parquet: Annotated[bool, typer.Option("--parquet", help="episodes.parquet and turns.parquet.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="episodes.jsonl and turns.jsonl, flat.")] = False,
+    planner: Annotated[bool, typer.Option("--planner", help="The planner as a Hugging Face folder.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder instead of DIRECTORY/export.")] = None,
+) -> None:
+    """Take a run elsewhere: its log as tables in a documented schema, its planner with a model card."""
+    from harness.app.commands import export as command
+
+    command.export(directory, out, Console(), parquet=parquet, jsonl=jsonl, planner=planner)
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where run directories are made.")] = Path("runs"),
+) -> None:
+    """List run directories with their headline, newest first."""
+    from harness.app.commands import runs as command
+
+    command.runs(folder, Console())
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="Run directory A.")],
+    second: Annotated[Path, typer.Argument(help="Run directory B.")],
+) -> None:
+    """Say what two runs differ in: settings, data, versions, results (paired where the scenarios are the same)."""
+    from harness.app.commands import diff as command
+
+    command.diff(first, second, Console())
+
+
+@app.command("show-prompts")
+def show_prompts(
+    target: Annotated[Path, typer.Argument(help="Run directory, or experiment file.")],
+    episode: Annotated[str, typer.Option(metavar="EPISODE", help="Of a run; by default its first.")] = "",
+    turn: Annotated[int, typer.Option(min=1, help="Which turn.")] = 2,
+    overrides: Overrides = None,
+) -> None:
+    """Print what every role reads in one state."""
+    from harness.app.commands import show_prompts as command
+
+    command.show_prompts(target, overrides or [], episode, turn, Console())
+
+
 def main() -> None:
     """Entry point; turns expected failures into one sentence and an exit code."""
     try:

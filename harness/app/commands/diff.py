@@ -1,0 +1,140 @@
+"""`diff`: what two runs differ in, settings, data, versions and results.
+
+Results are compared phase by phase on the scenarios that both runs have; where persona, goal and random streams are the
+same the difference is paired. A measure that needs the knowledge graph (Rec-SR) is left to the two summaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.app.evaluation.metrics import (
+    Measure,
+    acceptance,
+    by_scenario,
+    conversation_success,
+    first_return,
+    judge_success,
+    recall,
+    strategy_entropy,
+    turns,
+)
+from harness.app.evaluation.statistics import estimate, paired_difference
+from harness.app.evaluation.summary import cell
+from harness.app.report.page import world_of
+from harness.app.report.record import PHASE_TITLES, TRAIN, RunRecord, read_record
+from harness.core.config import operational, settings
+from harness.core.sections import one_line
+
+
+def diff(first: Path, second: Path, console: Console) -> None:
+    """Print all differences of two run directories."""
+    a, b = read_record(first), read_record(second)
+    console.print(Text(f"A {first}\nB {second}"), soft_wrap=True)
+    _say_differences(console, "settings", _settings(a), _settings(b))
+    _say_differences(console, "data files", _short(a.manifest.files), _short(b.manifest.files))
+    _say_differences(console, "versions", _versions(a), _versions(b))
+    _say_differences(console, "world", {"world": world_of(a)}, {"world": world_of(b)})
+    if a.summary is not None and b.summary is not None:
+        same = a.summary.digest == b.summary.digest
+        digests = a.summary.digest[:12], b.summary.digest[:12]
+        console.print(
+            Text(f"run digest: {'the same, ' + digests[0] if same else f'A {digests[0]}, B {digests[1]}'}"),
+            soft_wrap=True,
+        )
+    for phase in a.phases:
+        if phase != TRAIN and phase in b.phases:
+            console.print(_results(a, b, phase))
+
+
+def _settings(record: RunRecord) -> dict[str, str]:
+    return {
+        key + (" (no result depends on it)" if operational(key) else ""): str(value)
+        for key, value in settings(record.config).items()
+    }
+
+
+def _versions(record: RunRecord) -> dict[str, str]:
+    own = {"machine": record.manifest.machine, "torch threads": str(record.manifest.torch_threads)}
+    return {**record.manifest.versions, **own}
+
+
+def _short(files: Mapping[str, str]) -> dict[str, str]:
+    return {key: digest[:12] for key, digest in files.items()}
+
+
+def _say_differences(console: Console, what: str, a: Mapping[str, str], b: Mapping[str, str]) -> None:
+    changed = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+    if not changed:
+        console.print(Text(f"{what}: the same"))
+        return
+    table = Table(title=f"{what}: {len(changed)} differ", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("", "A", "B"):
+        table.add_column(heading)
+    for key in changed:
+        table.add_row(*(Text(one_line(text)) for text in (key, a.get(key, "–"), b.get(key, "–"))))
+    console.print(table)
+
+
+def _results(a: RunRecord, b: RunRecord, phase: str) -> Table:
+    ours = {episode.started.scenario.id: episode for episode in a.of(phase)}
+    theirs = {episode.started.scenario.id: episode for episode in b.of(phase)}
+    paired = [
+        scenario
+        for scenario, episode in ours.items()
+        if scenario in theirs
+        and theirs[scenario].started.scenario == episode.started.scenario
+        and theirs[scenario].started.seed == episode.started.seed
+    ]
+    table = Table(
+        title=f"{PHASE_TITLES.get(phase, phase)}: {len(ours)} and {len(theirs)} dialogues, {len(paired)} paired",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for heading in ("", "A", "B", "B - A\n(paired)"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, title in MEASURES.items():
+        before = by_scenario(ours.values(), _measure(a, name))
+        after = by_scenario(theirs.values(), _measure(b, name))
+        kept = {key: value for key, value in after.items() if key in set(paired)}
+        difference = paired_difference(kept, before)
+        table.add_row(
+            title,
+            cell(estimate(list(before.values()))),
+            cell(estimate(list(after.values()))),
+            cell(difference, signed=True) if difference.n else "–",
+        )
+    return table
+
+
+MEASURES = {
+    "mean_return": "R_1 (Eq. 8)",
+    "conv_sr": "Conv-SR",
+    "judge_sr": "Conv-SR by the judge",
+    "acceptance": "accepted",
+    "turns": "turns",
+    "recall_1": "R@1",
+    "recall_5": "R@5",
+    "strategy_entropy": "entropy",
+}
+
+
+def _measure(record: RunRecord, name: str) -> Measure:
+    config = record.config
+    measures: dict[str, Measure] = {
+        "mean_return": lambda e: first_return(e, config.rl.gamma, "literal"),
+        "conv_sr": lambda e: conversation_success(e, config.reward.threshold),
+        "judge_sr": judge_success,
+        "acceptance": acceptance,
+        "turns": turns,
+        "recall_1": lambda e: recall(e, 1),
+        "recall_5": lambda e: recall(e, 5),
+        "strategy_entropy": strategy_entropy,
+    }
+    return measures[name]

@@ -1,0 +1,120 @@
+"""`show-prompts`: what every role reads in one state, of a played episode or of an experiment's own data.
+
+The prompts are made by the functions that a run uses. For a run directory the state, preferences and candidates are the
+logged ones; for an experiment file the state is a human dialogue's, the candidates are the graph's first films.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from experts.prompts import actor_messages, judge_messages, reasoner_messages
+from harness.app.inputs import read_inputs
+from harness.app.report.record import TRAIN, read_record, visible
+from harness.core.config import load_config
+from harness.core.errors import InputError
+from harness.core.messages import Item, Message, Scenario, State, Struct
+from harness.domain.strategies import Strategy
+from learner.state_text import state_text
+from simulator.seeker import build_prompt
+
+
+class Moment(Struct, frozen=True, kw_only=True):
+    """One turn, before the recommender answers, and what came of it."""
+
+    where: str
+    scenario: Scenario
+    before: State
+    after: State
+    """With this turn played and answered."""
+    strategy: Strategy | None
+    preferences: str
+    candidates: tuple[Item, ...]
+
+
+def show_prompts(target: Path, overrides: list[str], episode: str, turn: int, console: Console) -> None:
+    """Print the prompts; `InputError` where there is no such episode or turn."""
+    if target.is_dir():
+        if overrides:
+            raise InputError("--set changes an experiment file; the prompts of a run are those that it sent")
+        moment = _played(target, episode, turn)
+    else:
+        if episode:
+            raise InputError("--episode needs a run directory")
+        moment = _from_data(target, overrides, turn)
+    console.print(Text(visible(moment.where), style="bold"), soft_wrap=True)
+    _say(console, "planner reads", [Message(role="user", content=state_text(moment.before).text)])
+    _say(console, "preference_reasoner", reasoner_messages(moment.before))
+    spoken = actor_messages(
+        moment.before, strategy=moment.strategy, preferences=moment.preferences, candidates=moment.candidates
+    )
+    _say(console, "actor", spoken)
+    _say(console, "seeker", build_prompt(moment.scenario, _unanswered(moment.after)))
+    _say(console, "reward", judge_messages("reward", moment.after))
+    _say(console, "evaluator", judge_messages("evaluator", moment.after))
+
+
+def _played(folder: Path, name: str, turn: int) -> Moment:
+    record = read_record(folder)
+    evaluated = [e for e in record.episodes if e.started.phase != TRAIN and len(e.transitions) >= turn]
+    found = next((e for e in record.episodes if e.id == name), None) if name else next(iter(evaluated), None)
+    if found is None:
+        raise InputError(f"{folder} has no finished episode {name or f'with a turn {turn}'}")
+    if len(found.transitions) < turn:
+        raise InputError(f"episode {found.id} has {len(found.transitions)} turns, not {turn}")
+    states, transition = found.states(), found.transitions[turn - 1]
+    chosen = transition.decision.strategy if transition.decision is not None else None
+    ranked = transition.ranking[: record.config.network.candidates]
+    return Moment(
+        where=f"episode {found.id}, turn {turn} of {folder}",
+        scenario=found.started.scenario,
+        before=states[turn - 1],
+        after=states[turn],
+        strategy=next((s for s in record.strategies if s.key == chosen), None),
+        preferences=transition.preferences,
+        candidates=tuple(record.items[item] for item in ranked if item in record.items),
+    )
+
+
+def _from_data(file: Path, overrides: list[str], turn: int) -> Moment:
+    config = load_config(file, overrides)
+    inputs = read_inputs(config)
+    for name, labelled in inputs.labelled_turns:
+        state = labelled.state
+        if len(state.turns) >= turn and state.turns[turn - 1].reply:
+            break
+    else:
+        raise InputError(f"no human dialogue of {file} has a turn {turn}")
+    before = State(
+        episode=state.episode,
+        seed=state.seed,
+        max_turns=state.max_turns,
+        opening=state.opening,
+        turns=state.turns[: turn - 1],
+    )
+    after = before.after(state.turns[turn - 1])
+    played = after.turns[-1]
+    return Moment(
+        where=f"human dialogue {name}, turn {turn}; persona and goal of {inputs.held_out[0].id}",
+        scenario=inputs.held_out[0],
+        before=before,
+        after=after,
+        strategy=next((s for s in inputs.strategies if s.key == played.strategy), inputs.strategies[0]),
+        preferences=played.preferences or "Wants: nothing known yet",
+        candidates=inputs.graph.items[: config.network.candidates],
+    )
+
+
+def _unanswered(state: State) -> State:
+    return state.answered("")
+
+
+def _say(console: Console, role: str, messages: Sequence[Message]) -> None:
+    console.print(Text(f"\n== {role}", style="bold"))
+    for message in messages:
+        console.print(Text(f"-- {message.role}", style="dim"))
+        console.print(Text(visible(message.content)), soft_wrap=True)
