@@ -97,8 +97,14 @@ ROWS: tuple[Row, ...] = (
     _row(
         21,
         "dataset: columns, literals, ids, encoding, empty",
-        "test_inspired.py",
-        "test_redial.py",
+        "test_inspired.py::test_missing_columns_are_named",
+        "test_inspired.py::test_a_bad_row_is_named_and_can_be_skipped_with_its_dialogue",
+        "test_inspired.py::test_no_more_bad_rows_than_allowed",
+        "test_inspired.py::test_byte_order_mark_crlf_and_first_label_are_accepted",
+        "test_inspired.py::test_files_that_are_missing_or_empty",
+        "test_redial.py::test_a_bad_row_is_named_and_can_be_skipped",
+        "test_redial.py::test_a_conversation_may_not_occur_twice",
+        "test_redial.py::test_files_that_are_missing_or_empty",
         "test_fuzz.py::test_dataset_rows",
     ),
     _row(
