@@ -1,43 +1,69 @@
-"""What a run shows while it works: one live line on a terminal, plain lines elsewhere.
+"""What a run is doing right now: counts, rates, queues, shares and the last dialogue; plain lines where no terminal is.
 
-The run tells this object what happens (`begin`, `turn`, `ended`, `advance`); one task draws it at the clock's pace, so
-drawing never holds up a conversation. Model text never appears here.
+The run tells this object what happens (`begin`, `saw`, `turn`, `ended`, `advance`); one task (`show`) draws it at the
+clock's pace, so drawing never holds up a conversation. On a terminal `harness.app.live_view` draws all of it, elsewhere
+one line appears every few seconds; ``quiet`` shows nothing. Nothing here is a result: results come from the log.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import Any
 
 import trio
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 from rich.text import Text
+
+from harness.core.lane import Lane
+from harness.core.messages import EpisodeEnded, Event, Struct, Transition
 
 TERMINAL_S, PLAIN_S = 0.25, 5.0
 """Seconds between two drawings."""
 RECENT = 64
 """Finished episodes over which the running mean return is taken."""
+TRACE = 240
+"""Finished episodes that a sparkline looks back on."""
+
+
+class Remark(Struct, frozen=True, kw_only=True):
+    """The end of the dialogue that ended last; texts as the models wrote them."""
+
+    episode: str
+    stop: str
+    turns: int
+    strategy: str
+    response: str
+    reply: str
 
 
 class Progress:
-    """The state of a run in a line."""
+    """The state of a run's current phase."""
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self.console = console
         self._quiet = quiet
         self._changed = False
+        self._lanes: tuple[Lane[Any, Any], ...] = ()
+        self._last_turns: dict[str, Transition] = {}
+        self.remark: Remark | None = None
         self.begin("starting", 0)
 
     def begin(self, phase: str, total: int, done: int = 0) -> None:
         """A new phase of ``total`` steps (episodes, texts, epochs), some of them already done."""
         self.phase, self.total, self.done, self.live, self.failed = phase, total, done, 0, 0
         self._resumed_at = done
-        self._turns = 0
-        self._returns: deque[float] = deque(maxlen=RECENT)
+        self.turns = self.tokens = 0
+        self.strategies: Counter[str] = Counter()
+        self.returns: deque[float] = deque(maxlen=TRACE)
+        self.entropies: deque[float] = deque(maxlen=TRACE * 4)
         self._since = time.monotonic()
         self._changed = True
+
+    def watch(self, lanes: Iterable[Lane[Any, Any]]) -> None:
+        """The lanes whose queues are to be shown from now on."""
+        self._lanes = tuple(lanes)
 
     def advance(self, done: int, total: int) -> None:
         """Where a step that is not made of episodes has got to; may be called from a worker thread."""
@@ -53,15 +79,36 @@ class Progress:
 
     def turn(self) -> None:
         """One more turn was recorded."""
-        self._turns += 1
+        self.turns += 1
         self._changed = True
+
+    def saw(self, event: Event) -> None:
+        """An event of the log, for what the counts alone do not tell."""
+        if isinstance(event, Transition):
+            self._last_turns[event.episode] = event
+            if event.decision is not None:
+                self.strategies[event.decision.strategy] += 1
+                self.entropies.append(event.decision.entropy)
+        elif isinstance(event, EpisodeEnded):
+            last = self._last_turns.pop(event.episode, None)
+            if last is not None:
+                self.remark = Remark(
+                    episode=event.episode,
+                    stop=event.stop,
+                    turns=event.turns,
+                    strategy=last.decision.strategy if last.decision is not None else "",
+                    response=last.response,
+                    reply=last.reply.text,
+                )
+        for usage in getattr(event, "usage", {}).values():
+            self.tokens += usage.prompt_tokens + usage.completion_tokens
 
     def ended(self, mean_return: float | None, failed: bool) -> None:
         """One more conversation has ended."""
         self.done += 1
         self.failed += failed
         if mean_return is not None:
-            self._returns.append(mean_return)
+            self.returns.append(mean_return)
         self._changed = True
 
     def say(self, text: str) -> None:
@@ -73,37 +120,62 @@ class Progress:
         """Draw until cancelled."""
         if self._quiet:
             await trio.sleep_forever()
-        if not self.console.is_terminal:
-            while True:
-                await trio.sleep(PLAIN_S)
-                if self._changed:
-                    self._changed = False
-                    self.console.print(Text(" | ".join(self._fields())), soft_wrap=True)
-        with Live(console=self.console, refresh_per_second=1 / TERMINAL_S, transient=True) as live:
-            while True:
-                live.update(self._row())
-                await trio.sleep(TERMINAL_S)
+        if self.console.is_terminal:
+            # Only here: a run in the background needs no drawing code.
+            from harness.app.live_view import draw
 
-    def _fields(self) -> list[str]:
-        elapsed = max(time.monotonic() - self._since, 1e-9)
+            await draw(self, TERMINAL_S)
+        while True:
+            await trio.sleep(PLAIN_S)
+            if self._changed:
+                self._changed = False
+                self.console.print(Text(" | ".join(self.fields())), soft_wrap=True)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Of the current phase."""
+        return max(time.monotonic() - self._since, 1e-9)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to the end of the phase at the pace so far; None before the first step and after the last."""
+        fresh = self.done - self._resumed_at
+        if not self.total or fresh <= 0 or self.done >= self.total:
+            return None
+        return (self.total - self.done) * self.elapsed_s / fresh
+
+    @property
+    def mean_return(self) -> float | None:
+        """Over the last `RECENT` episodes that have one."""
+        recent = list(self.returns)[-RECENT:]
+        return sum(recent) / len(recent) if recent else None
+
+    def queues(self) -> list[tuple[str, int, int]]:
+        """(lane, items that wait, items under way)."""
+        found = []
+        for lane in self._lanes:
+            now = lane.statistics()
+            found.append((lane.name, now.waiting, now.in_flight))
+        return found
+
+    def fields(self) -> list[str]:
+        """The parts of the plain line."""
+        elapsed = self.elapsed_s
         fields = [self.phase, f"{self.done}/{self.total}" if self.total else f"{elapsed:.0f} s"]
-        if self._turns:
-            fields += [f"live {self.live}", f"{self._turns / elapsed:.1f} turns/s"]
-        if self._returns:
-            fields.append(f"mean return {sum(self._returns) / len(self._returns):.2f}")
+        if self.turns:
+            fields += [f"live {self.live}", f"{self.turns / elapsed:.1f} turns/s"]
+        if self.tokens:
+            fields.append(f"{self.tokens / elapsed:,.0f} tokens/s")
+        if self.mean_return is not None:
+            fields.append(f"mean return {self.mean_return:.2f}")
         if self.failed:
             fields.append(f"failed {self.failed}")
-        fresh = self.done - self._resumed_at
-        if self.total and fresh > 0 and self.done < self.total:
-            fields.append(f"ETA {_clock((self.total - self.done) * elapsed / fresh)}")
+        if self.eta_s is not None:
+            fields.append(f"ETA {clock(self.eta_s)}")
         return fields
 
-    def _row(self) -> Table:
-        row = Table.grid(padding=(0, 2))
-        row.add_row(*(Text(field, style="bold" if n == 0 else "") for n, field in enumerate(self._fields())))
-        return row
 
-
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """``m:ss``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"

@@ -119,6 +119,7 @@ class Session:
         self._budget.count(event)
         await self.log.append(event)
         episode = self._assembler.add(event)
+        self.progress.saw(event)
         if isinstance(event, Transition):
             self.turns += 1
             self.progress.turn()

@@ -83,11 +83,13 @@ def _played(folder: Path, name: str, turn: int) -> Moment:
 def _from_data(file: Path, overrides: list[str], turn: int) -> Moment:
     config = load_config(file, overrides)
     inputs = read_inputs(config)
-    for name, labelled in inputs.labelled_turns:
-        state = labelled.state
-        if len(state.turns) >= turn and state.turns[turn - 1].reply:
-            break
-    else:
+    found = (
+        (name, labelled.state)
+        for name, labelled in inputs.labelled_turns
+        if len(labelled.state.turns) >= turn and labelled.state.turns[turn - 1].reply
+    )
+    dialogue, state = next(found, (None, None))
+    if state is None:
         raise InputError(f"no human dialogue of {file} has a turn {turn}")
     before = State(
         episode=state.episode,
@@ -99,7 +101,7 @@ def _from_data(file: Path, overrides: list[str], turn: int) -> Moment:
     after = before.after(state.turns[turn - 1])
     played = after.turns[-1]
     return Moment(
-        where=f"human dialogue {name}, turn {turn}; persona and goal of {inputs.held_out[0].id}",
+        where=f"human dialogue {dialogue}, turn {turn}; persona and goal of {inputs.held_out[0].id}",
         scenario=inputs.held_out[0],
         before=before,
         after=after,
