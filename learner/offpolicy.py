@@ -149,7 +149,8 @@ class _Log:
         n, longest = len(episodes), max(len(episode.actions) for episode in episodes)
         self.rewards, self.rho = np.zeros((n, longest)), np.ones((n, longest))
         self.played = np.zeros((n, longest), dtype=bool)
-        inputs: list[Array] = []
+        shown: list[Array] = []
+        about: list[Array] = []
         chosen: list[int] = []
         target_rows: list[Array] = []
         for row, (episode, target) in enumerate(zip(episodes, targets, strict=True)):
@@ -161,13 +162,32 @@ class _Log:
             self.rho[row, steps:] = self.rho[row, steps - 1] if steps else 1.0
             self.rewards[row, :steps] = episode.rewards
             self.played[row, :steps] = True
-            inputs += [_inputs(state, strategies) for state in episode.states]
+            for state in episode.states:
+                of_state, of_strategies = _inputs(state, strategies)
+                shown.append(of_state)
+                about.append(of_strategies)
             chosen += episode.actions
             target_rows += [np.asarray(p, dtype=float) for p in target]
         # Row-major order of `played` is the order of the lists.
-        self.inputs_NKF = np.stack(inputs)
+        self.shown_NF, self.about_NKG = np.stack(shown), np.stack(about)
         self.chosen_N = np.array(chosen)
         self.target_NK = np.stack(target_rows)
+
+    def q(self, weights: Array) -> Array:
+        """Q(s, a) = w . shown(s) + w_a . about(s, a) for every turn and strategy, (N, K)."""
+        own = self.about_NKG.shape[1:]
+        split = self.shown_NF.shape[1]
+        shared: Array = self.shown_NF @ weights[:split]
+        each: Array = np.einsum("nkg,kg->nk", self.about_NKG, weights[split:].reshape(own))
+        return shared[:, np.newaxis] + each
+
+    def design(self) -> Array:
+        """The regressors of the logged choices, (N, F + K G)."""
+        n, k, g = self.about_NKG.shape
+        rows = np.arange(n)
+        chosen = np.zeros((n, k, g))
+        chosen[rows, self.chosen_N] = self.about_NKG[rows, self.chosen_N]
+        return np.concatenate([self.shown_NF, chosen.reshape(n, k * g)], axis=1)
 
     def outcomes(self, gamma: float) -> Array:
         return self.rewards @ _discounts(self.rewards.shape[1], gamma)
@@ -224,7 +244,7 @@ def cross_fitted(log: _Log, gamma: float) -> tuple[Array, Array]:
     for fold in set(fold_N.tolist()):
         inside = fold_N == fold
         weights_F = _fitted_q(log, gamma, ~inside)
-        q_NK = log.inputs_NKF[inside] @ weights_F
+        q_NK = log.q(weights_F)[inside]
         q_N[inside] = q_NK[np.arange(len(q_NK)), log.chosen_N[inside]]
         v_N[inside] = (q_NK * log.target_NK[inside]).sum(axis=1)
     q_nT, v_nT = np.zeros(log.rewards.shape), np.zeros(log.rewards.shape)
@@ -235,7 +255,7 @@ def cross_fitted(log: _Log, gamma: float) -> tuple[Array, Array]:
 def _fitted_q(log: _Log, gamma: float, use_N: NDArray[np.bool_]) -> Array:
     """Fitted Q evaluation: as many ridge regressions as an episode has turns, each on the last one's values (F,)."""
     index = np.arange(len(log.chosen_N))
-    design = log.inputs_NKF[index, log.chosen_N]
+    design = log.design()
     rewards_N = log.rewards[log.played]
     # The next turn of the same episode is the next row, unless the episode ends here.
     row, turn = np.nonzero(log.played)
@@ -246,24 +266,22 @@ def _fitted_q(log: _Log, gamma: float, use_N: NDArray[np.bool_]) -> Array:
     solve = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T)
     weights = np.zeros(x.shape[1])
     for _ in range(log.rewards.shape[1]):
-        v_N = ((log.inputs_NKF @ weights) * log.target_NK).sum(axis=1)
+        v_N = (log.q(weights) * log.target_NK).sum(axis=1)
         weights = solve @ (rewards_N + gamma * np.where(follows, v_N[successor], 0.0))[use_N]
     return weights
 
 
-def _inputs(state: State, strategies: tuple[str, ...]) -> Array:
-    """x(s, a) for every strategy a, (K, F): what the state shows, and what it shows about a."""
-    shown = np.array(state_features(state, strategies))
+def _inputs(state: State, strategies: tuple[str, ...]) -> tuple[Array, Array]:
+    """What the state shows, (F,), and what it shows about each strategy, (K, G): whether it is early, what stage it is
+    for, how often this strategy was played and whether it was the last."""
+    shown = np.array([1.0, *state_features(state, strategies)])
     k = len(strategies)
-    played, last = shown[:k], shown[k : 2 * k]
-    at = np.zeros(STAGES)
-    at[stage(state)] = 1.0
-    each = np.arange(k)
-    about = np.zeros((k, k, 4 + STAGES))
-    about[each, each] = [1.0, progress(state) / DECILES, *at, 0.0, 0.0]
-    about[each, each, -2:] = np.stack([played, last], axis=1)
-    same = np.tile([1.0, *shown], (k, 1))
-    return np.concatenate([same, about.reshape(k, -1)], axis=1)
+    about = np.zeros((k, 4 + STAGES))
+    about[:, 0] = 1.0
+    about[:, 1] = progress(state) / DECILES
+    about[:, 2 + stage(state)] = 1.0
+    about[:, -2], about[:, -1] = shown[1 : 1 + k], shown[1 + k : 1 + 2 * k]
+    return shown, about
 
 
 def _interval(value: float, influence: Array, scenarios: Sequence[str], effective: float) -> Estimated:
