@@ -68,6 +68,34 @@ def resume(
     command.resume(directory, config, overrides or [], Console(), quiet=quiet)
 
 
+@app.command()
+def warmup(
+    file: File,
+    run_dir: Annotated[Path | None, typer.Option(help="Directory of this run.")] = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Only the supervised stage: train the planner on human labels and save it."""
+    from harness.app.commands import warmup as command
+
+    command.warmup(file, run_dir, overrides or [], Console(), quiet=quiet)
+
+
+@app.command("label-eval")
+def label_eval(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder (RUN/checkpoints/v000000).")],
+    inspired: Annotated[Path, typer.Option(help="INSPIRED-format TSV to measure on.")],
+    skip_bad: Annotated[
+        int | None, typer.Option(min=0, help="Bad rows allowed in it; by default as in the run's data.skip_bad.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """How well a planner predicts human strategy labels, beside majority and TF-IDF + logistic regression."""
+    from harness.app.commands import label_eval as command
+
+    command.label_eval(checkpoint, inspired, skip_bad, Console(), as_json=as_json)
+
+
 @app.command("serve-scripted")
 def serve_scripted(
     graph: Annotated[Path, typer.Option(help="Knowledge graph (JSON) that the world knows.")],
@@ -265,6 +293,19 @@ def show_prompts(
     from harness.app.commands import show_prompts as command
 
     command.show_prompts(target, overrides or [], episode, turn, Console())
+
+
+@app.command()
+def chat(
+    file: Annotated[Path, typer.Argument(help="Experiment file (TOML).")] = Path("experiments/inspired_rl.toml"),
+    checkpoint: Annotated[Path | None, typer.Option(help="Trained planner; without one strategies are random.")] = None,
+    system: Annotated[str, typer.Option(help="rso, prompted, intercrs or pccrs.")] = "rso",
+    overrides: Overrides = None,
+) -> None:
+    """Play the seeker by hand; strategy, preferences and facts stand beside each reply."""
+    from harness.app.commands import chat as command
+
+    command.chat(file, checkpoint, "" if system == "rso" else system, overrides or [], Console())
 
 
 def main() -> None:

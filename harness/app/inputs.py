@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from simulator.datasets.redial import RedialDataset, load_redial_graph
-
 from harness.core.config import Config
 from harness.core.errors import ConfigError, InputError
 from harness.core.messages import Dialogue, LabelledTurn, Scenario, Struct
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy, strategy_set
 from simulator.datasets.inspired import InspiredDataset
+from simulator.datasets.redial import RedialDataset, load_redial_graph
 from simulator.goals import draw_goals, draw_scenarios, split_goals
 from simulator.personas import PERSONAS
 
@@ -51,18 +50,7 @@ def read_inputs(config: Config) -> Inputs:
         known = ", ".join(strategy.key for strategy in strategies)
         raise ConfigError(f"planner.strategy: {config.planner.strategy!r} is none of: {known}")
     graph = _graph(config)
-    notes: list[str] = []
-    dialogues: tuple[Dialogue, ...] = ()
-    if config.data.inspired:
-        inspired = InspiredDataset(
-            Path(config.data.inspired),
-            strategies=strategies,
-            skip_bad=config.data.skip_bad,
-            max_turns=config.conversation.max_turns,
-        )
-        dialogues = tuple(inspired.dialogues())
-        if inspired.skipped:
-            notes.append(f"{inspired.skipped} bad rows of {config.data.inspired} were skipped with their dialogues")
+    dialogues, notes = read_dialogues(config, Path(config.data.inspired)) if config.data.inspired else ((), [])
     goal_source = dialogues
     if config.data.goals == "redial":
         redial = RedialDataset(_redial_folder(config), skip_bad=config.data.skip_bad)
@@ -88,8 +76,21 @@ def read_inputs(config: Config) -> Inputs:
             training_goals, PERSONAS, seed=config.run.seed, prefix="train", count=config.training_episodes
         ),
         notes=tuple(notes),
-        files=_digests(config),
+        files=digests(config),
     )
+
+
+def read_dialogues(config: Config, path: Path) -> tuple[tuple[Dialogue, ...], list[str]]:
+    """The dialogues of an INSPIRED-format file, read as the config says, and what was skipped, in sentences."""
+    inspired = InspiredDataset(
+        path,
+        strategies=strategy_set(config.data.labels),
+        skip_bad=config.data.skip_bad,
+        max_turns=config.conversation.max_turns,
+    )
+    dialogues = tuple(inspired.dialogues())
+    skipped = [f"{inspired.skipped} bad rows of {path} were skipped with their dialogues"] if inspired.skipped else []
+    return dialogues, skipped
 
 
 def _graph(config: Config) -> KnowledgeGraph:
@@ -107,7 +108,8 @@ def _redial_folder(config: Config) -> Path:
     return folder
 
 
-def _digests(config: Config) -> dict[str, str]:
+def digests(config: Config) -> dict[str, str]:
+    """SHA-256 of the configured data files, by config key."""
     files = {"data.inspired": config.data.inspired, "data.knowledge_graph": config.data.knowledge_graph}
     if config.data.redial_dir:
         folder = Path(config.data.redial_dir)

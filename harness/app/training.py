@@ -13,7 +13,9 @@ from pathlib import Path
 import trio
 
 from harness.app.metricsfile import MetricsFile
+from harness.app.progress import Progress
 from harness.app.session import TRAIN, Session
+from harness.core.config import Config
 from harness.core.episode import Episode
 from harness.core.messages import Dialogue, EpisodeStarted, Event, Scenario
 from learner.checkpoint import checkpoint_name, load_checkpoint, newest_checkpoint, save_checkpoint
@@ -28,6 +30,38 @@ UNTRAINED = -1
 WARMED_UP = 0
 CHANNEL = 256
 """Events that may wait for the learner before the log waits too."""
+
+
+def learn_labels(
+    planner: TrainablePolicy,
+    dialogues: tuple[Dialogue, ...],
+    config: Config,
+    progress: Progress,
+    metrics: MetricsFile,
+) -> None:
+    """The supervised stage (Eq. 6): trains ``planner`` in place, reports and says how well; blocks."""
+
+    def show(what: str, done: int, total: int) -> None:
+        if done == 1:
+            progress.begin(f"warm-up: {what}", total)
+        progress.advance(done, total)
+
+    report = warm_up(
+        planner,
+        dialogues,
+        seed=config.run.seed,
+        epochs=config.warmup.epochs,
+        learning_rate=config.warmup.learning_rate,
+        encoder_learning_rate=config.warmup.encoder_learning_rate,
+        progress=show,
+    )
+    metrics.write("warmup", report)
+    progress.say(
+        f"warm-up: best epoch {report.best_epoch} of {len(report.epochs)}; on {report.validation.n} turns of "
+        f"{report.validation_dialogues} held-out dialogues NLL {report.validation.nll:.3f} (majority "
+        f"{report.majority.nll:.3f}), any-label accuracy {report.validation.any_label_accuracy:.3f} "
+        f"(majority {report.majority.any_label_accuracy:.3f})"
+    )
 
 
 class Training:
@@ -60,34 +94,11 @@ class Training:
         if saved.exists() or source is not None:
             load_checkpoint(saved if saved.exists() else source or saved).restore(self._planner)
         elif self._config.warmup.epochs:
-            await trio.to_thread.run_sync(self._learn_labels, dialogues)
+            await trio.to_thread.run_sync(
+                learn_labels, self._planner, dialogues, self._config, self._session.progress, self._metrics
+            )
         await trio.to_thread.run_sync(self._save, self._planner, WARMED_UP, None)
         self._versions.publish(WARMED_UP, self._planner.snapshot())
-
-    def _learn_labels(self, dialogues: tuple[Dialogue, ...]) -> None:
-        progress, settings = self._session.progress, self._config.warmup
-
-        def show(what: str, done: int, total: int) -> None:
-            if done == 1:
-                progress.begin(f"warm-up: {what}", total)
-            progress.advance(done, total)
-
-        report = warm_up(
-            self._planner,
-            dialogues,
-            seed=self._config.run.seed,
-            epochs=settings.epochs,
-            learning_rate=settings.learning_rate,
-            encoder_learning_rate=settings.encoder_learning_rate,
-            progress=show,
-        )
-        self._metrics.write("warmup", report)
-        progress.say(
-            f"warm-up: best epoch {report.best_epoch} of {len(report.epochs)}; on {report.validation.n} turns of "
-            f"{report.validation_dialogues} held-out dialogues NLL {report.validation.nll:.3f} (majority "
-            f"{report.majority.nll:.3f}), any-label accuracy {report.validation.any_label_accuracy:.3f} "
-            f"(majority {report.majority.any_label_accuracy:.3f})"
-        )
 
     async def reinforce(self, scenarios: tuple[Scenario, ...]) -> tuple[Episode, ...]:
         """Play all training scenarios and make all updates (Eq. 7); returns the training episodes."""

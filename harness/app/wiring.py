@@ -43,6 +43,7 @@ from harness.core.retry import RetryPolicy
 from harness.core.seams import ChatModel, Policy, Recommender
 from harness.core.server import ensure_port_free
 from harness.core.tape import Served
+from harness.domain.strategies import Strategy
 from harness.domain.text_encoder import MINILM, TextEncoder, load_encoder, use_one_thread
 from learner.encoder_policy import EncoderPolicy
 from learner.policy import FixedPolicy, TrainablePolicy, UniformPolicy
@@ -81,20 +82,20 @@ def retriever_encoder() -> TextEncoder:
     return loaded_encoder(MINILM)
 
 
-def planner_of(config: Config, inputs: Inputs) -> TrainablePolicy | None:
+def planner_of(config: Config, strategies: tuple[Strategy, ...]) -> TrainablePolicy | None:
     """A fresh planner that can learn, or None where the config's planner does not."""
-    strategies = tuple(strategy.key for strategy in inputs.strategies)
+    keys = tuple(strategy.key for strategy in strategies)
     match config.planner.kind:
         case "encoder":
             return EncoderPolicy(
                 encoder_of(config),
-                strategies,
+                keys,
                 trainable_layers=config.planner.trainable_layers,
                 max_tokens=config.planner.max_tokens,
                 preferences=config.planner.preferences,
             )
         case "tabular":
-            return TabularPolicy(strategies)
+            return TabularPolicy(keys)
         case _:
             return None
 
@@ -289,6 +290,7 @@ async def open_players(
                 temperature=decoding.actor.temperature,
                 max_tokens=decoding.actor.max_tokens,
             )
+        progress.watch((*network.lanes, seeker.lane, evaluator.lane))
         yield NetworkPlayers(network, seeker, evaluator, ledger, other)
         nursery.cancel_scope.cancel()
 

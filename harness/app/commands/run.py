@@ -87,7 +87,7 @@ def resume(folder: Path, file: Path | None, overrides: list[str], console: Conso
 def _check_start(config: Config, inputs: Inputs) -> None:
     """What can be known to fail before a run directory is made."""
     check_models(config)
-    planner = planner_of(config, inputs)
+    planner = planner_of(config, inputs.strategies)
     if planner is not None and config.planner.init:
         load_checkpoint(Path(config.planner.init)).restore(planner)
 
@@ -137,7 +137,7 @@ async def _at_work(
     stopping: Stopping,
     serving: dict[str, ServingReport],
 ) -> None:
-    planner = await trio.to_thread.run_sync(planner_of, config, inputs)
+    planner = await trio.to_thread.run_sync(planner_of, config, inputs.strategies)
     versions = PolicyVersions(lag=config.rl.policy_lag)
     versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
     progress.begin("reading the films", len(inputs.graph.items))

@@ -45,7 +45,7 @@ class Workshop:
         """A fresh planner; those of one kind share what a frozen encoder has read. `InputError` if it cannot learn."""
 
         def build() -> TrainablePolicy:
-            planner = planner_of(config, inputs)
+            planner = planner_of(config, inputs.strategies)
             if planner is None:
                 raise InputError(f"planner.kind = {config.planner.kind!r} does not learn, so it cannot be trained")
             return planner

@@ -89,7 +89,7 @@ def target_of(run: PastRun, wanted: str) -> Target:
             f"--evaluate: {wanted!r} is no checkpoint folder, none of {', '.join(there) or 'no'} checkpoints of the "
             "run, and neither uniform nor fixed:STRATEGY"
         )
-    planner = planner_of(run.config, run.inputs)
+    planner = planner_of(run.config, run.inputs.strategies)
     if planner is None:
         raise InputError("--evaluate: the run's planner does not learn, so no checkpoint fits it")
     load_checkpoint(folder).restore(planner)

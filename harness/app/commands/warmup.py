@@ -1,0 +1,61 @@
+"""`warmup`: the supervised stage alone (Eq. 6). No model server, no conversation; the result is a checkpoint.
+
+The run directory is like any other, with version 0 as its only checkpoint: `planner.init = DIR/checkpoints/v000000`
+starts an RL run from it, and `label-eval` measures it on other dialogues.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import trio
+from rich.console import Console
+from rich.text import Text
+
+from harness.app.inputs import digests, read_dialogues
+from harness.app.logs import logging_to
+from harness.app.manifest import encode, manifest_of
+from harness.app.metricsfile import MetricsFile
+from harness.app.progress import Progress
+from harness.app.training import WARMED_UP, learn_labels
+from harness.app.wiring import planner_of
+from harness.core import rundir
+from harness.core.config import load_config
+from harness.core.errors import ConfigError
+from harness.domain.strategies import strategy_set
+from learner.checkpoint import save_checkpoint
+
+
+def warmup(file: Path, run_dir: Path | None, overrides: list[str], console: Console, *, quiet: bool) -> Path:
+    """Train and save; returns the checkpoint. `ConfigError` where there is nothing to train or to train on."""
+    config = load_config(file, overrides)
+    folder = run_dir or Path(config.run.directory) / rundir.default_name(f"{config.run.name}-warmup")
+    rundir.refuse_existing(folder)
+    if not config.data.inspired:
+        raise ConfigError("data.inspired: the warm-up needs an INSPIRED-format file, and none is named")
+    dialogues, notes = read_dialogues(config, Path(config.data.inspired))
+    planner = planner_of(config, strategy_set(config.data.labels))
+    if planner is None:
+        raise ConfigError(f"planner.kind: a planner of kind {config.planner.kind!r} learns nothing")
+    rundir.create(folder, encode(manifest_of(config, digests(config))))
+    progress = Progress(console, quiet=quiet)
+    with (
+        rundir.locked(folder),
+        logging_to(folder / rundir.LOGS / "harness.jsonl", ()),
+        MetricsFile(folder) as metrics,
+    ):
+        for note in notes:
+            progress.say(note)
+
+        async def train() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(progress.show)
+                await trio.to_thread.run_sync(learn_labels, planner, dialogues, config, progress, metrics)
+                nursery.cancel_scope.cancel()
+
+        trio.run(train)
+        saved = save_checkpoint(
+            folder / rundir.CHECKPOINTS, planner, version=WARMED_UP, config_digest=config.digest, log_position=0
+        )
+    console.print(Text(f"checkpoint {saved}"), soft_wrap=True)
+    return saved
