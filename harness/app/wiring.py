@@ -100,12 +100,12 @@ def planner_of(config: Config, strategies: tuple[Strategy, ...]) -> TrainablePol
             return None
 
 
-def fixed_planner_of(config: Config, inputs: Inputs) -> Policy:
+def fixed_planner_of(config: Config, strategies: tuple[Strategy, ...]) -> Policy:
     """The planner of a config whose planner does not learn; the uniform one for all others."""
-    strategies = tuple(strategy.key for strategy in inputs.strategies)
+    keys = tuple(strategy.key for strategy in strategies)
     if config.planner.kind == "fixed":
-        return FixedPolicy(strategies, config.planner.strategy)
-    return UniformPolicy(strategies)
+        return FixedPolicy(keys, config.planner.strategy)
+    return UniformPolicy(keys)
 
 
 def index_of(inputs: Inputs, progress: Callable[[int, int], None]) -> EntityIndex:

@@ -139,7 +139,7 @@ async def _at_work(
 ) -> None:
     planner = await trio.to_thread.run_sync(planner_of, config, inputs.strategies)
     versions = PolicyVersions(lag=config.rl.policy_lag)
-    versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
+    versions.publish(UNTRAINED, fixed_planner_of(config, inputs.strategies))
     progress.begin("reading the films", len(inputs.graph.items))
     index = await trio.to_thread.run_sync(index_of, inputs, progress.advance)
     finished = read_episodes(folder / rundir.EPISODES) if (folder / rundir.EPISODES).exists() else ()
