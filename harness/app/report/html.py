@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.app.evaluation.statistics import Estimate
 from harness.app.report.record import visible
@@ -38,7 +38,13 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         # Last line of defence for text from models, datasets and folder names that no one made visible before.
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
-    environment.filters |= {"cell": _cell, "count": _count, "number": _number, "percent": _percent}
+    environment.filters |= {
+        "breakable": _breakable,
+        "cell": _cell,
+        "count": _count,
+        "number": _number,
+        "percent": _percent,
+    }
     return environment.get_template(template).render(
         **context, policy=policy, style=Markup(style), script=Markup(script)
     )
@@ -51,6 +57,12 @@ def json_block(tree: object) -> Markup:
 
 def _source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _breakable(key: str) -> Markup:
+    """A dotted key that may break after its dots and underscores."""
+    broken = escape(key).replace(".", Markup(".<wbr>")).replace("_", Markup("_<wbr>"))
+    return Markup(broken)
 
 
 def _cell(value: Estimate | None, signed: bool = False) -> Markup:

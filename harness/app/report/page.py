@@ -220,7 +220,7 @@ def _curves(record: RunRecord) -> list[tuple[str, str, Markup]]:
     for figure, title in UPDATE_FIGURES.items():
         one = update_series(record, figure, colour)
         zero = None if figure == "entropy" else 0.0
-        charts.append((title[:1].upper() + title[1:], "", svg.lines([one], x_label=x, y_label=figure, y_from=zero)))
+        charts.append((title[:1].upper() + title[1:], "", svg.lines([one], x_label=x, y_label="", y_from=zero)))
     blue, orange = phase_colour("warmup"), phase_colour("rl")
     warm = warmup_series(record, (blue, orange))
     charts.append(

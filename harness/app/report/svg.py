@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from harness.core.messages import Struct
 
 WIDTH, HEIGHT = 420, 240
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 34
 
 
 class Series(Struct, frozen=True, kw_only=True):
