@@ -148,7 +148,8 @@ def human_states(count: int) -> list[State]:
     """States of written dialogues, the seeker's message last."""
     dialogues = InspiredDataset(FIXTURE, strategies=strategy_set("rso13"), skip_bad=0, max_turns=10).dialogues()
     states = [turn.state for dialogue in dialogues for turn in dialogue.labelled_turns if len(turn.state.turns) >= 2]
-    return states[:: max(1, len(states) // count)][:count]
+    # Each with luck of its own: states of a dataset share one seed, and sixty draws with the same luck are one.
+    return [msgspec.structs.replace(state, seed=number) for number, state in enumerate(states[:: len(states) // count])]
 
 
 def test_doctor_finds_everything(host: Host) -> None:
@@ -172,7 +173,8 @@ def test_ten_replies_of_one_request_are_constrained_and_differ(host: Host) -> No
 
 
 def test_each_request_has_its_own_seed(host: Host) -> None:
-    one, again, other = ask(host, request(seed=64), request(seed=64), request(seed=128))
+    # Once before: whether a prompt is computed or found in the prefix cache changes its last bits, and so may a sample.
+    _, one, again, other = ask(host, *(request(seed=seed) for seed in (0, 64, 64, 128)))
     assert one.texts == again.texts
     assert one.texts != other.texts
 
@@ -243,7 +245,7 @@ def test_the_actor_speaks(host: Host) -> None:
 def test_three_ways_to_read_the_judge_agree(host: Host) -> None:
     """Decision 7: one law, three prices. In mean over states within three standard errors; ``expected`` at most 0.55
     of the time of ten samples, both warm, in interleaved pairs."""
-    states = human_states(STATES)
+    states = human_states(STATES)[:STATES]
     assert len(states) >= 50
     seconds: dict[str, list[float]] = {"samples": [], "expected": []}
     rewards: dict[str, list[float]] = {"samples": [], "multinomial": [], "expected": []}
