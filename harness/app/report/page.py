@@ -96,6 +96,7 @@ def render_run(record: RunRecord) -> str:
         "judge": _judge(record),
         "agreement": _agreement(record),
         "all_costs": costs_by_role(record.episodes),
+        "serving": record.summary.serving if record.summary is not None else {},
         "health": [(title, simulator_health(found, record.items)) for _, title, found in by_phase(record)],
         "flaws": FLAWS,
         "decisions": _decisions(record),

@@ -434,6 +434,7 @@ async function main() {
   refresh();
   $("#dialogue").replaceChildren(el("p", { class: "empty" }, "Choose an episode, or press j."));
   await route();
+  performance.mark("ready");
   document.documentElement.dataset.ready = "1";
 }
 main();
