@@ -179,9 +179,11 @@ function more() {
   if (drawn < shown.length) {
     const sentinel = el("div", { class: "sentinel" }, " ");
     $("#list").append(sentinel);
+    // On a desktop the list scrolls by itself, on a phone the page does.
+    const root = $("#list").scrollHeight > $("#list").clientHeight ? $("#list") : null;
     new IntersectionObserver((entries, observer) => {
       if (entries.some((entry) => entry.isIntersecting)) { observer.disconnect(); more(); }
-    }).observe(sentinel);
+    }, { root, rootMargin: "300px" }).observe(sentinel);
   }
 }
 
@@ -434,6 +436,7 @@ async function main() {
   refresh();
   $("#dialogue").replaceChildren(el("p", { class: "empty" }, "Choose an episode, or press j."));
   await route();
+  if (location.hash === "#episodes") $("#episodes").scrollIntoView();  // the list was empty when the browser went there
   performance.mark("ready");
   document.documentElement.dataset.ready = "1";
 }
