@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -36,7 +37,7 @@ LEVEL = 0.95
 ESS_REPORT, ESS_FLAG = 100.0, 30.0
 FOLDS = 5
 RIDGE = 3.0
-"""Penalty on all weights but the intercepts; features are 0/1 counts, so it stands for three turns of prior."""
+"""Penalty on all weights; features are indicators and small counts, so it stands for about three turns of prior."""
 EPSILON = 0.05
 """Share of the uniform distribution mixed into a target that rules a strategy out."""
 
@@ -263,14 +264,16 @@ def _fitted_q(log: _Log, gamma: float, use_N: NDArray[np.bool_]) -> Array:
     follows[:-1] = (row[1:] == row[:-1]) & (turn[1:] == turn[:-1] + 1)
     successor = np.where(follows, index + 1, 0)
     x = design[use_N]
-    solve = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T)
+    inverse = np.linalg.inv(x.T @ x + RIDGE * np.eye(x.shape[1]))  # well conditioned by the penalty
     weights = np.zeros(x.shape[1])
     for _ in range(log.rewards.shape[1]):
         v_N = (log.q(weights) * log.target_NK).sum(axis=1)
-        weights = solve @ (rewards_N + gamma * np.where(follows, v_N[successor], 0.0))[use_N]
+        aims_N = rewards_N + gamma * np.where(follows, v_N[successor], 0.0)
+        weights = inverse @ (x.T @ aims_N[use_N])
     return weights
 
 
+@lru_cache(maxsize=1 << 16)  # the outcomes of one log, and samples drawn from it, look at the same states again
 def _inputs(state: State, strategies: tuple[str, ...]) -> tuple[Array, Array]:
     """What the state shows, (F,), and what it shows about each strategy, (K, G): whether it is early, what stage it is
     for, how often this strategy was played and whether it was the last."""
