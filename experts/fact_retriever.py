@@ -55,13 +55,17 @@ class RetrieverQuery(Struct, frozen=True, kw_only=True):
 
 
 class FactRetriever:
-    """Searches one graph. ``embed``: text -> unit vector (H,) of the encoder that the index was built with."""
+    """Searches one graph. ``embed``: text -> unit vector (H,) of the encoder that the index was built with.
+    ``candidates``: K, items offered to the actor."""
 
-    def __init__(self, graph: KnowledgeGraph, index: EntityIndex, embed: Embed) -> None:
+    def __init__(
+        self, graph: KnowledgeGraph, index: EntityIndex, embed: Embed, *, candidates: int = CANDIDATES
+    ) -> None:
         if index.ids != tuple(item.id for item in graph.items):
             raise ValueError("the entity index and the knowledge graph hold different items")
         self._graph = graph
         self._index = index
+        self._candidates = candidates
         self._row = {item_id: row for row, item_id in enumerate(index.ids)}
         # lru_cache is safe to use from several threads; at worst a text is embedded twice.
         self._embed = lru_cache(maxsize=_CACHED_QUERIES)(embed)
@@ -93,10 +97,10 @@ class FactRetriever:
         scores[self._rows(_left_behind(query.state))] -= _OFFERED
         scores[self._rows(ruled_out)] -= _RULED_OUT
         fitted = scores[rows] + _COSINE * self._index.cosines(vector, rows).astype(np.float64)
-        best = rows[np.argsort(-fitted, kind="stable")[:RANKED]]
+        best = rows[np.argsort(-fitted, kind="stable")[: max(RANKED, self._candidates)]]
 
         ranking = tuple(self._index.ids[row] for row in best)
-        candidates = tuple(self._graph.item(item_id) for item_id in ranking[:CANDIDATES])
+        candidates = tuple(self._graph.item(item_id) for item_id in ranking[: self._candidates])
         facts = tuple(fact for item in candidates for fact in self._graph.facts(item.id))
         return Evidence(ranking=ranking, candidates=candidates, facts=facts)
 

@@ -52,6 +52,16 @@ def test_evidence_is_a_ranking_its_head_and_the_heads_facts():
     assert evidence.facts == tuple(fact for item in evidence.candidates for fact in GRAPH.facts(item.id))
 
 
+@pytest.mark.parametrize("candidates", [1, 12])
+def test_as_many_candidates_as_wanted_head_the_ranking(candidates: int) -> None:
+    retriever = FactRetriever(GRAPH, INDEX, hashed_words, candidates=candidates)
+    (evidence,) = retriever.retrieve([RetrieverQuery(state=ASKED, preferences="Wants: crime")])
+    assert isinstance(evidence, Evidence)
+    assert [item.id for item in evidence.candidates] == list(evidence.ranking[:candidates])
+    assert len(evidence.candidates) == candidates
+    assert len(evidence.ranking) == max(RANKED, candidates)
+
+
 @given(st.sets(st.sampled_from(GENRES), min_size=1, max_size=2), st.sampled_from(PEOPLE), st.sampled_from("678"))
 def test_items_that_have_all_that_is_named_come_first(genres, person, decade):
     wishes = (*sorted(genres), person, f"19{decade}0s")

@@ -246,7 +246,7 @@ async def open_players(
     if baseline:
         without = ("planner", "preference_reasoner", "fact_retriever")
     decoding, strategies = config.decoding, inputs.strategies
-    retriever = FactRetriever(inputs.graph, index, retriever_encoder().embed)
+    retriever = FactRetriever(inputs.graph, index, retriever_encoder().embed, candidates=config.network.candidates)
     network = NetworkOfExperts(
         planner=None if "planner" in without else Planner(policy_at, strategies),
         reasoner=None
