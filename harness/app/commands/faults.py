@@ -9,6 +9,7 @@ needs its checkout and its ``test`` extra. A row is survived if all of its tests
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,21 @@ def _row(number: int, fault: str, *tests: str, elsewhere: str = "") -> Row:
     return Row(number=number, fault=fault, tests=tests, elsewhere=elsewhere)
 
 
+def can_browse() -> bool:
+    """Whether a browser can be driven here, as ``tests/test_browser.py`` finds it."""
+    there = os.environ.get("RSO_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    return bool(there) and find_spec("playwright") is not None
+
+
+_SCRIPTS = "scripts in texts, titles, names"
+BROWSER_ROW = _row(
+    36,
+    _SCRIPTS,
+    "test_browser.py::test_hostile_text_is_inert",
+    "test_browser.py::test_the_policy_stops_a_script_that_got_in_all_the_same",
+    "test_report.py::test_no_word_of_a_model_is_markup",
+)
+BROWSERLESS_ROW = _row(36, _SCRIPTS, elsewhere="there is no Chromium to be driven here (RSO_CHROMIUM, playwright)")
 F = "test_faults.py::test_"
 ROWS: tuple[Row, ...] = (
     _row(1, "kill -9 at random instants, many times", "test_kill.py::test_ten_kills"),
@@ -153,7 +169,7 @@ ROWS: tuple[Row, ...] = (
         "test_checkpoint.py::test_damaged_files_are_refused_before_they_are_read",
         "test_checkpoint.py::test_a_foreign_checkpoint_names_what_differs",
     ),
-    _row(36, "scripts in texts, titles, names", elsewhere="needs a browser: done with the report"),
+    BROWSER_ROW if can_browse() else BROWSERLESS_ROW,
     _row(
         37,
         "planted scores, fake rubrics, forged speakers",
