@@ -181,6 +181,11 @@ def test_nothing_finished_is_no_table_of_zeros():
     assert all(row.cost_per_dialogue is None for row in found.rows)
 
 
+def test_every_column_of_every_table_has_a_heading():
+    for table in main_tables(comparison({"base": 0.5, "rso": 0.5, "ablated": 0.5})):
+        assert all(column.header for column in table.columns[1:])
+
+
 def test_groups_part_the_dialogues():
     found = comparison({"base": 0.5, "rso": 0.5, "ablated": 0.5})
     parts = [group for group in found.groups if group.system == "rso"]

@@ -89,12 +89,14 @@ def test_a_failed_seed_is_no_seed():
 
 
 def test_a_rate_stays_in_its_bounds_and_a_sure_one_is_not_certain():
-    found = estimate_two_way(np.array([[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]), bounded=True)
+    found = estimate_two_way(np.array([[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]), "rate")
     assert found.low == 0.0
-    sure = estimate_two_way(np.zeros((5, 20)), bounded=True)
+    sure = estimate_two_way(np.zeros((5, 20)), "rate")
     wilson = stats.binomtest(0, 20).proportion_ci(0.95, method="wilson")
     assert (sure.low, sure.high) == (wilson.low, wilson.high)
     assert estimate_two_way(np.full((5, 20), 3.0)).low is None
+    assert estimate_two_way(np.ones((5, 20)), "share").low is None  # not a thing that happens or not
+    assert estimate_two_way(np.array([[0.9, 1.0], [1.0, 0.9]]), "share").high == 1.0  # opposed, so no sum varies
 
 
 @pytest.mark.parametrize(("seed_effect", "scenario_effect"), [(0.0, 0.3), (0.3, 0.3)])

@@ -25,7 +25,7 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 from simulator.goals import chance_recall
 from simulator.seeker import leaks_target, speaks_as_recommender
 
-Kind = Literal["rate", "mean", "part"]
+Kind = Literal["mean", "share", "rate", "part"]
 
 MEASURES: Mapping[str, Kind] = {
     "conv_sr": "rate",
@@ -38,8 +38,8 @@ MEASURES: Mapping[str, Kind] = {
     "prs_unclipped": "mean",
     "cred": "mean",
     "cred_zero_filled": "mean",
-    "cred_coverage": "rate",
-    "dist_2": "mean",
+    "cred_coverage": "share",
+    "dist_2": "share",
     "turns": "mean",
     "mean_return": "mean",
     "rec_sr": "rate",
@@ -47,12 +47,12 @@ MEASURES: Mapping[str, Kind] = {
     "recall_5": "rate",
     "target_recall_1": "rate",
     "target_recall_5": "rate",
-    "chance_recall_1": "rate",
-    "chance_recall_5": "rate",
+    "chance_recall_1": "share",
+    "chance_recall_5": "share",
     "popular_recall_1": "rate",
     "popular_recall_5": "rate",
-    "chance_target_1": "rate",
-    "chance_target_5": "rate",
+    "chance_target_1": "share",
+    "chance_target_5": "share",
     "popular_target_1": "rate",
     "popular_target_5": "rate",
     "strategy_entropy": "mean",
@@ -60,9 +60,9 @@ MEASURES: Mapping[str, Kind] = {
     "recommender_tokens": "mean",
     "calls": "mean",
     "leaked": "rate",
-    "role_slips": "rate",
+    "role_slips": "share",
 }
-"""Name -> how it is averaged: a rate in [0, 1], a mean, or a part of a ratio (shown only as the ratio)."""
+"""Name -> what is averaged (`two_way.Kind`), or a part of a ratio (shown only as the ratio)."""
 
 USER_ROLES = frozenset(("seeker", "reward", "evaluator", "intention", "credibility"))
 """What the experiment spends around a recommender; all other roles are the recommender's own."""

@@ -18,6 +18,7 @@ from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.evaluation.two_way import (
     Difference,
+    Kind,
     Table,
     compare_ratios,
     compare_two_way,
@@ -30,7 +31,7 @@ from harness.core.messages import Struct, Usage
 
 PRS = "prs"
 """The pooled ratio; all other names are `MEASURES`'."""
-SHOWABLE = tuple(name for name, kind in MEASURES.items() if kind != "part")
+SHOWABLE: Mapping[str, Kind] = {name: kind for name, kind in MEASURES.items() if kind != "part"}
 GROUPED = ("conv_sr", "acceptance", "turns", "wi", PRS, "cred", "rec_sr", "recall_1", "recall_5")
 LOWER_IS_BETTER = frozenset(("turns", "tokens", "recommender_tokens", "calls", "leaked", "role_slips"))
 
@@ -178,7 +179,7 @@ def _row(
 
 
 def _estimates(tables: Mapping[str, Table]) -> dict[str, Estimate]:
-    estimates = {name: estimate_two_way(tables[name], bounded=MEASURES[name] == "rate") for name in SHOWABLE}
+    estimates = {name: estimate_two_way(tables[name], kind) for name, kind in SHOWABLE.items()}
     return estimates | {PRS: ratio_two_way(tables["prs_gain"], tables["prs_room"])}
 
 

@@ -112,17 +112,9 @@ def _counts(row: Row) -> str:
 
 def _costs(title: str, rows: Sequence[Row]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    headings = (
-        "",
-        "tokens a\ndialogue",
-        "recommender's",
-        "calls",
-        "cost",
-        "failed",
-        "unread\nreadings",
-        "cut\nreplies",
-    )
-    for heading in (*headings, "over-\npersuaded"):
+    costs = ("", "tokens a\ndialogue", "recommender's", "calls", "cost")
+    faults = ("failed\ndialogues", "missing\nrewards", "unread\nreadings", "cut\nreplies", "over-\npersuaded")
+    for heading in (*costs, *faults):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in rows:
         said = row.persuasion
