@@ -319,9 +319,9 @@ def test_the_main_job_runs_on_it(host: Host, tmp_path: Path) -> None:
         "warmup.epochs": "1",
         "planner.max_tokens": "48",
         "rl.epochs": "1",
-        "rl.dialogues_per_epoch": "4",
+        "rl.dialogues_per_epoch": "2",
         "rl.batch_episodes": "2",
-        "evaluation.dialogues": "4",
+        "evaluation.dialogues": "2",
     }
     overrides = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
     command = [sys.executable, "-m", "harness", "run", str(EXPERIMENT), "--run-dir", str(tmp_path / "run"), *overrides]
@@ -332,6 +332,9 @@ def test_the_main_job_runs_on_it(host: Host, tmp_path: Path) -> None:
     assert [phase["name"] for phase in summary["phases"]] == ["before", "warmup", "rl"]
     assert sum(phase["errors"] for phase in summary["phases"]) <= 3
     assert summary["tokens"]["actor"]["cached_tokens"] > 0
+    served = summary["serving"]["default"]
+    assert 0.0 < served["server"]["cache_hit_rate"] < 1.0
+    assert served["roles"]["seeker"]["p95_s"] > 0.0
 
 
 def test_a_killed_server_comes_back_and_no_reply_is_lost(host: Host) -> None:
