@@ -263,6 +263,14 @@ def test_the_world_and_the_intervals_are_named(page: str) -> None:
     assert "Conv-SR is read by the held-out evaluator (tau 0.75)" in page
 
 
+def test_only_differences_clear_of_zero_are_coloured(tmp_path: Path) -> None:
+    shown = render_run(read_record(write_run(tmp_path / "run")))
+    rows = dict(re.findall(r'<tr><th scope="row">([^<]+)</th>(.*?)</tr>', shown, re.DOTALL))
+    # Every reward of the last phase is higher; all conversations have three turns.
+    assert '<td class="clear"><b>+0.74' in rows["R_1 (Eq. 8)"]
+    assert '<td class=""><b>+0.000' in rows["turns"]
+
+
 def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     assert render_run(read_record(folder)) == render_run(read_record(folder))
