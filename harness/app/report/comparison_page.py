@@ -41,6 +41,7 @@ def render_comparison(folder: Path) -> str:
     groups = _groups(folder, comparison)
     context = {
         "title": folder.resolve().name,
+        "group_word": "system",
         "world": comparison.world,
         "comparison": comparison,
         "facts": [

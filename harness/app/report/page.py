@@ -73,6 +73,7 @@ def render_run(record: RunRecord) -> str:
     colours = strategy_colours(record.strategies)
     context = {
         "title": record.name,
+        "group_word": "phase",
         "world": world_of(record),
         "complete": record.summary is not None and record.summary.complete,
         "digest": record.summary.digest if record.summary is not None else "",
