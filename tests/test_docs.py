@@ -51,10 +51,8 @@ def test_the_reference_names_every_key() -> None:
         table, _, leaf = key.rpartition(".")
         if table.startswith("models."):
             table = "models.NAME"
-        if (
-            not table
-            or (table.split(".")[0] == "decoding"
-            and table.split(".")[1] not in DecodingByRole.__struct_fields__)
+        if not table or (
+            table.split(".")[0] == "decoding" and table.split(".")[1] not in DecodingByRole.__struct_fields__
         ):
             continue
         section = text.split(f"## `[{table}]`")[1].split("\n## ")[0]
