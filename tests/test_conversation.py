@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import trio
+from support.episodes import started
 from trio.testing import MockClock
 
 from harness.core.conversation import Cast, converse, stop_cause
@@ -19,7 +20,6 @@ from harness.core.messages import (
     State,
     Usage,
 )
-from support.episodes import started
 
 
 class Script:

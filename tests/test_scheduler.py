@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import trio
+from support.episodes import started
 from trio.testing import MockClock
 
 from harness.core.errors import RunStopped
 from harness.core.messages import EpisodeEnded, EpisodeStarted, Failure
 from harness.core.scheduler import Stopping, Tally, run_conversations
-from support.episodes import started
 
 
 def jobs(count: int) -> list[EpisodeStarted]:

@@ -95,6 +95,8 @@ class Session:
             )
 
         async def failed(job: EpisodeStarted, failure: Failure) -> None:
+            if not self._assembler.is_open(job.episode):
+                await self.record(job)  # it raised before its first event: an end without a start cannot be read
             usage, timing = self.players.spent(job.episode)
             await self.record(
                 EpisodeEnded(episode=job.episode, stop="error", turns=0, failure=failure, usage=usage, timing=timing)

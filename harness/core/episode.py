@@ -80,6 +80,10 @@ class Assembler:
                 self._open[event.episode].append(event)
         return None
 
+    def is_open(self, episode: str) -> bool:
+        """Whether the episode has started and not ended."""
+        return episode in self._open
+
     def unfinished(self) -> tuple[Episode, ...]:
         """Episodes that have started and not ended."""
         return tuple(build(events) for events in self._open.values())
