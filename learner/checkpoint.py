@@ -27,7 +27,7 @@ from torch import Tensor
 
 from harness.core.errors import InputError, RunStopped
 from harness.core.messages import Struct
-from harness.domain.text_encoder import TextEncoder, load_encoder
+from harness.domain.text_encoder import TextEncoder, load_encoder, quiet
 from learner.encoder_policy import EncoderPolicy
 from learner.optimizer import Optimizer
 from learner.policy import TrainablePolicy
@@ -224,8 +224,9 @@ def _write_files(folder: Path, policy: TrainablePolicy, optimizer: dict[str, Ten
     if optimizer:
         safetensors.torch.save_file(_plain(optimizer), folder / _OPTIMIZER)
     if isinstance(policy, EncoderPolicy) and policy.trainable_layers:
-        policy.model.save_pretrained(folder / _ENCODER, max_shard_size="1TB")  # one file, whatever its size
-        policy.encoder.tokenizer.save_pretrained(folder / _ENCODER)
+        with quiet():
+            policy.model.save_pretrained(folder / _ENCODER, max_shard_size="1TB")  # one file, whatever its size
+            policy.encoder.tokenizer.save_pretrained(folder / _ENCODER)
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

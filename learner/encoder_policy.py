@@ -57,8 +57,10 @@ class EncoderPolicy:
         self.preferences = preferences
         self._pooled = _PooledTexts(encoder, max_tokens)
         self.model = encoder.model if trainable_layers == 0 else _with_trainable_top(encoder, trainable_layers)
-        width = SEGMENTS * encoder.width + feature_count(strategies)
-        self._weight = torch.zeros(len(strategies), width, requires_grad=True)
+        self._widths = [SEGMENTS * encoder.width, feature_count(strategies)]
+        width = sum(self._widths)
+        self._text_weight = torch.zeros(len(strategies), self._widths[0], requires_grad=True)
+        self._numbers_weight = torch.zeros(len(strategies), self._widths[1], requires_grad=True)
         self._bias = torch.zeros(len(strategies), requires_grad=True)
         self._center = torch.zeros(width)
         self._scale = torch.ones(width)
@@ -82,7 +84,8 @@ class EncoderPolicy:
         tokens = [text for text, _ in prepared if isinstance(text, Tokens)]
         texts = pooled_batch(self.model, tokens) if tokens else torch.stack([_pooled(text) for text, _ in prepared])
         inputs = torch.cat([texts, torch.stack([numbers for _, numbers in prepared])], dim=1)
-        logits = (inputs - self._center) * self._scale @ self._weight.T + self._bias
+        text, seen = torch.split_with_sizes((inputs - self._center) * self._scale, self._widths, dim=1)
+        logits = text @ self._text_weight.T + seen @ self._numbers_weight.T + self._bias
         return torch.log_softmax(logits.double(), dim=1)
 
     def _inputs(self, prepared: Prepared) -> Tensor:
@@ -90,7 +93,8 @@ class EncoderPolicy:
         return torch.cat([pooled_alone(self.model, text) if isinstance(text, Tokens) else text, numbers])
 
     def _log_probabilities(self, inputs: Tensor) -> Tensor:
-        logits = torch.addmv(self._bias, self._weight, (inputs - self._center) * self._scale)
+        text, numbers = torch.split_with_sizes((inputs - self._center) * self._scale, self._widths, dim=0)
+        logits = torch.addmv(torch.addmv(self._bias, self._text_weight, text), self._numbers_weight, numbers)
         return torch.log_softmax(logits.double(), dim=0)
 
     def fit_inputs(self, prepared: Sequence[Prepared]) -> None:
@@ -99,7 +103,7 @@ class EncoderPolicy:
         The vectors of one domain share most of their direction; a linear head learns from what differs. To be called
         while the head is still zero: afterwards it would change what the weights mean.
         """
-        if bool(self._weight.detach().any()):
+        if any(bool(tensor.detach().any()) for tensor in (self._text_weight, self._numbers_weight)):
             raise ValueError("the inputs are fitted before the head has learned anything")
         with torch.no_grad():
             rows = torch.stack([self._inputs(one) for one in prepared])
@@ -114,7 +118,7 @@ class EncoderPolicy:
             )
 
     def parameter_groups(self) -> dict[str, list[Tensor]]:
-        groups: dict[str, list[Tensor]] = {"head": [self._weight, self._bias]}
+        groups: dict[str, list[Tensor]] = {"text": [self._text_weight], "numbers": [self._numbers_weight, self._bias]}
         if self.trainable_layers:
             groups["encoder"] = list(self._trained().values())
         return groups
@@ -122,7 +126,8 @@ class EncoderPolicy:
     def weights(self) -> dict[str, Tensor]:
         """The head, the inputs' scaling, and ``encoder.*`` for trained layers."""
         found = {
-            "head.weight": self._weight.detach(),
+            "head.text": self._text_weight.detach(),
+            "head.numbers": self._numbers_weight.detach(),
             "head.bias": self._bias.detach(),
             "inputs.center": self._center,
             "inputs.scale": self._scale,
@@ -136,7 +141,8 @@ class EncoderPolicy:
 
     def snapshot(self) -> Self:
         twin = copy.copy(self)
-        twin._weight = self._weight.detach().clone().requires_grad_()
+        twin._text_weight = self._text_weight.detach().clone().requires_grad_()
+        twin._numbers_weight = self._numbers_weight.detach().clone().requires_grad_()
         twin._bias = self._bias.detach().clone().requires_grad_()
         twin._center, twin._scale = self._center.clone(), self._scale.clone()
         if self.trainable_layers:

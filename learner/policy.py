@@ -43,7 +43,8 @@ class TrainablePolicy(Protocol):
         ...
 
     def parameter_groups(self) -> dict[str, list[Tensor]]:
-        """Trainable tensors by kind (``head``, ``encoder``, ``table``): kinds may learn at different rates."""
+        """Trainable tensors by kind, since kinds have learning rates of their own: ``text`` and ``numbers`` (a head's
+        weights on either), ``encoder``, ``table``."""
         ...
 
     def weights(self) -> dict[str, Tensor]:

@@ -19,6 +19,12 @@ from learner.optimizer import Optimizer, linear_decay
 from learner.policy import TrainablePolicy
 from learner.returns import Advantage, Horizon, Series, advantages, returns
 
+NUMBERS_PACE = 10.0
+"""How much faster RL learns from the state's few numbers than from its text. Adam moves every weight at one pace and
+text has thirty times as many, so at one rate a head follows words long before it heeds what turn it is and what was
+played. Trials on the scripted world (320 episodes, a bag of words in the encoder's place to be quick): the objective
+went from 2.8 to 3.5 and 3.6 without it, to 3.9 with it; 1,008 episodes: 4.3 twice, and 4.8 and 4.4."""
+
 
 class Learner:
     """Owns the policy that learns, its optimizer, and the number of updates made (``version``)."""
@@ -46,7 +52,12 @@ class Learner:
         self.policy = policy
         self.version = 0
         self.batch_episodes = batch_episodes
-        self.optimizer = Optimizer(policy, learning_rate=learning_rate, encoder_learning_rate=encoder_learning_rate)
+        self.optimizer = Optimizer(
+            policy,
+            learning_rate=learning_rate,
+            encoder_learning_rate=encoder_learning_rate,
+            numbers_pace=NUMBERS_PACE,
+        )
         self._reference = reference
         self.total_episodes = total_episodes
         self._total_updates = -(-total_episodes // batch_episodes)

@@ -163,7 +163,8 @@ def _prepared(
 
 
 def _head_penalty(policy: TrainablePolicy) -> torch.Tensor:
-    head = policy.parameter_groups().get("head", [])
+    groups = policy.parameter_groups()
+    head = [*groups.get("text", []), *groups.get("numbers", [])]
     squares = [parameter.square().sum() for parameter in head if parameter.dim() > 1]  # biases are free
     return HEAD_PENALTY / 2 * torch.stack(squares).sum() if squares else torch.zeros(())
 

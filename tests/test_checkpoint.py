@@ -93,10 +93,14 @@ def test_a_policy_can_be_built_from_its_checkpoint_alone(tmp_path: Path, tiny: T
     assert built.distribution(state) == policy.distribution(state)
 
 
-def test_trained_layers_are_saved_as_an_encoder_that_anyone_can_load(tmp_path: Path, tiny: TextEncoder) -> None:
+def test_trained_layers_are_saved_as_an_encoder_that_anyone_can_load(
+    tmp_path: Path, tiny: TextEncoder, capfd: pytest.CaptureFixture[str]
+) -> None:
     policy = trained("top", tiny).policy
     assert isinstance(policy, EncoderPolicy)
+    capfd.readouterr()
     folder = save_checkpoint(tmp_path, policy, version=2)
+    assert tuple(capfd.readouterr()) == ("", "")
     encoder = load_encoder(folder / "encoder")
     for name, parameter in policy.model.named_parameters():
         assert torch.equal(dict(encoder.model.named_parameters())[name], parameter)

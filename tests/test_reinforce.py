@@ -26,7 +26,7 @@ from learner.policy import TrainablePolicy
 from learner.reinforce import reinforce
 from learner.returns import advantages, returns
 from learner.tabular import TabularPolicy
-from learner.updates import Grouping, Learner, replay
+from learner.updates import NUMBERS_PACE, Grouping, Learner, replay
 from learner.versions import PolicyVersions, acting_version
 
 KEYS = ("opinion_inquiry", "credibility", "encouragement")
@@ -311,3 +311,12 @@ def test_updates_run_in_a_worker_thread_by_default() -> None:
 
     trio.run(main)
     assert versions.latest == 1
+
+
+def test_numbers_of_the_state_learn_at_their_own_pace(tmp_path: Path) -> None:
+    policy = tiny_policy(tmp_path, 0)
+    learner_of(policy, learning_rate=1e-3).update(episodes(policy.snapshot(), KEYS, range(B)))
+    moved = {name: tensor.abs().max().item() for name, tensor in policy.weights().items()}
+    # Adam's first step is the learning rate itself, whatever the gradient.
+    assert moved["head.text"] == pytest.approx(1e-3, rel=1e-3)
+    assert moved["head.numbers"] == pytest.approx(NUMBERS_PACE * 1e-3, rel=1e-3)

@@ -137,7 +137,7 @@ def _load(name: str, folder: Path, pinned: str | None = None) -> TextEncoder:
     from transformers import AutoModel, AutoTokenizer
 
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             model, info = AutoModel.from_pretrained(
                 folder,
@@ -174,8 +174,8 @@ def _token_limit(tokenizer: Any, model: Any) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bar and no advice while a model is read; the process's own settings come back afterwards."""
+def quiet() -> Iterator[None]:
+    """No progress bar and no advice while a model is read or written; the process's settings come back afterwards."""
     from transformers.utils import logging as talk
 
     level, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
