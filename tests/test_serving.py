@@ -107,5 +107,5 @@ def test_roles_are_told_as_the_ledger_has_them() -> None:
     console = Console(width=140, record=True)
     console.print(serving_table("default", report))
     shown = console.export_text()
-    for piece in ("actor", "3,000", "1,200", "2.50 s", "–", "prefix cache 25%", "38 prompt tokens computed a turn"):
+    for piece in ("actor", "3,000", "1,200", "2.50", "–", "prefix cache 25%", "38 prompt tokens computed a turn"):
         assert piece in shown

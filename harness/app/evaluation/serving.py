@@ -186,15 +186,17 @@ def _server(before: ServerMetrics | None, after: ServerMetrics | None, turns: in
 
 
 def serving_table(name: str, report: ServingReport) -> Table:
-    """A row a role; the server's own figures as the title's second line."""
-    shown = Table(title=f"Calls of the model {name}{_server_line(report)}", title_justify="left", box=box.SIMPLE_HEAD)
-    headings = ("role", "calls", "failed", "retries", "cut", "tokens in", "cached", "tokens out", "p50", "p95")
+    """A row a role: calls, failures, retries (again), replies cut, tokens; the server's own figures in the title."""
+    shown = Table(title=f"Calls of the model {name}{_server_line(report)}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    headings = ("role", "calls", "failed", "again", "cut", "in", "cached", "out", "p50 s", "p95 s")
     for heading in headings:
-        shown.add_column(heading, justify="left" if heading == "role" else "right")
+        # Two narrow blanks between columns, no wrapping: it fits the 80 columns of a plain terminal.
+        shown.add_column(heading, justify="left" if heading == "role" else "right", no_wrap=True)
     for role, served in report.roles.items():
         counts = (served.calls, served.failed, served.retries, served.truncated)
         tokens = (served.prompt_tokens, served.cached_tokens, served.generated_tokens)
-        shown.add_row(role, *(f"{n:,}" for n in (*counts, *tokens)), _seconds(served.p50_s), _seconds(served.p95_s))
+        cells = (*(f"{n:,}" for n in counts), *map(_short, tokens), _seconds(served.p50_s), _seconds(served.p95_s))
+        shown.add_row(role.replace("preference_", ""), *cells)
     return shown
 
 
@@ -213,4 +215,11 @@ def _server_line(report: ServingReport) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f} s"
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _short(tokens: int) -> str:
+    """``2.9M``, ``130k``; in full below ten thousand."""
+    if tokens >= 1_000_000:
+        return f"{tokens / 1e6:.1f}M"
+    return f"{tokens / 1e3:.0f}k" if tokens >= 10_000 else f"{tokens:,}"
