@@ -129,3 +129,12 @@ def test_the_digest_ignores_what_no_result_depends_on_and_nothing_else() -> None
 
     same = changed('run directory "/elsewhere"', "budget calls 5", "scheduler max_live_conversations 3")
     assert same.digest == Config().digest != changed("run seed 1").digest
+
+
+@pytest.mark.parametrize("argument", ["--api-key", "--api_key=sk", "--hf-token", "--HF_TOKEN=x"])
+def test_a_secret_among_server_arguments_is_refused_and_not_shown(argument: str) -> None:
+    tree = {"models": {"default": {"backend": "vllm", "arguments": [argument, "sk-hidden"]}}}
+    with pytest.raises(ConfigError, match="holds a secret") as caught:
+        config_from_tree(tree)
+    assert "hidden" not in str(caught.value)
+    config_from_tree({"models": {"default": {"backend": "vllm", "arguments": ["--max-num-batched-tokens", "4096"]}}})

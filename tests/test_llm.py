@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.http_server import Answer, Asked, Fault, http_server
 
-from harness.core.errors import CallError, InputError, RunStopped
+from harness.core.errors import CallError, HarnessError, InputError, RunStopped
 from harness.core.limit import InFlightLimit
 from harness.core.llm import Capabilities, OpenAIChat
 from harness.core.messages import ChatRequest, Message, Usage
@@ -258,17 +258,20 @@ def test_a_label_of_two_tokens_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("well_answers", [0, 1, 3])
-def test_an_ailing_server_is_not_taken_for_one_that_cannot(well_answers: int) -> None:
+@pytest.mark.parametrize(("status", "kind"), [(500, CallError), (503, RunStopped)])
+def test_an_ailing_server_is_not_taken_for_one_that_cannot(
+    well_answers: int, status: int, kind: type[HarnessError]
+) -> None:
     server = VllmLike()
 
     async def answer(request: httpx2.Request) -> httpx2.Response:
         if len(server.paths) < well_answers:
             return await server(request)
-        return httpx2.Response(503, json={})
+        return httpx2.Response(status, json={})
 
     async def main() -> None:
         async with _chat(answer) as chat:
-            with pytest.raises(CallError, match="503"):
+            with pytest.raises(kind, match=str(status)):
                 await chat.capabilities()
 
     run(main)

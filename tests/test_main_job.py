@@ -264,3 +264,26 @@ def test_doctor_is_content_here_and_not_with_a_missing_file() -> None:
     ill = harness("doctor", TINY, "--set", "data.inspired=nowhere.tsv")
     assert ill.returncode == 1
     assert "nowhere.tsv" in ill.stdout
+
+
+def test_rl_from_scratch_has_its_summary_and_lagged_updates_survive_a_kill(tmp_path: Path) -> None:
+    settings = ["--set", "warmup.epochs=0", "--set", "rl.policy_lag=2", "--set", "rl.batch_episodes=1"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = harness("run", TINY, "--run-dir", whole, *QUICK, *settings)
+    assert done.returncode == 0, done.stderr
+    assert [phase["name"] for phase in summary_of(whole)["phases"]] == ["before", "warmup", "rl"]
+    with start(killed, *settings, "--set", "models.default.latency_ms=20") as process:
+        wait_until(process, killed, 16)  # in the middle of training: 12 evaluation dialogues come before it
+        process.send_signal(signal.SIGKILL)
+    done = harness("resume", killed, "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert weights(killed) == weights(whole)
+    updates = [
+        [
+            line["version"]
+            for line in map(msgspec.json.decode, (run / "metrics.jsonl").read_bytes().splitlines())
+            if line["type"] == "update"
+        ]
+        for run in (whole, killed)
+    ]
+    assert updates[0] == updates[1] == list(range(1, 9))

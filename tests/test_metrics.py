@@ -84,7 +84,7 @@ def test_failed_episodes_are_counted_and_measured_nowhere() -> None:
     )
     assert (phase.episodes, phase.errors) == (2, 1)
     assert phase.metrics["turns"].n == 1
-    assert phase.metrics["conv_sr"] == estimate([None])
+    assert phase.metrics["conv_sr"] == estimate([None], rate=True)
 
 
 def test_tokens_are_summed_over_all_events() -> None:
@@ -99,10 +99,10 @@ def test_tokens_are_summed_over_all_events() -> None:
 
 
 def test_rates_get_wilsons_interval() -> None:
-    found = estimate([1.0] * 5 + [0.0] * 5)
+    found = estimate([1.0] * 5 + [0.0] * 5, rate=True)
     assert (found.mean, found.n) == (0.5, 10)
     assert (found.low, found.high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
-    none_of_ten = estimate([0.0] * 10)
+    none_of_ten = estimate([0.0] * 10, rate=True)
     assert none_of_ten.low == 0.0
     assert none_of_ten.high == pytest.approx(0.2775, abs=1e-4)
 
@@ -110,6 +110,7 @@ def test_rates_get_wilsons_interval() -> None:
 def test_means_get_students_interval() -> None:
     found = estimate([1.0, 2.0, 3.0])
     assert (found.low, found.high) == (pytest.approx(2 - 2.4841, abs=1e-3), pytest.approx(2 + 2.4841, abs=1e-3))
+    assert (estimate([1.0] * 9).low, estimate([1.0] * 9).high) == (1.0, 1.0)  # a mean of ones is no rate
     assert (estimate([2.0]).mean, estimate([2.0]).low) == (2.0, None)
 
 

@@ -35,7 +35,7 @@ def estimate(config: Config, inputs: Inputs) -> Estimate:
     """Bounds from the config; the prompts are those that the run would send."""
     learns = config.planner.kind in ("encoder", "tabular")
     phases = {"before": config.evaluation.dialogues}
-    if learns and (config.warmup.epochs or config.planner.init):
+    if learns:
         phases["warmup"] = config.evaluation.dialogues
     if learns and config.training_episodes:
         phases["train"] = config.training_episodes

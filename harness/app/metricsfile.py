@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
 
-from harness.core.eventlog import repair
+from harness.core.errors import RunStopped
+from harness.core.eventlog import repair, write_whole
 from harness.core.rundir import METRICS, TENSORBOARD
 
 
@@ -21,7 +26,9 @@ class MetricsFile:
         repair(path)
         self._written = {_key(line) for line in read_metrics(path)}
         self._file = path.open("ab", buffering=0)
-        self._board = SummaryWriter(str(folder / TENSORBOARD))
+        (folder / TENSORBOARD).mkdir(exist_ok=True)
+        # The plain writer: SummaryWriter's thread dies on a full disk, and its queue then blocks the run for ever.
+        self._board = EventsWriter(str(folder / TENSORBOARD / "events"))
 
     def __enter__(self) -> Self:
         return self
@@ -30,7 +37,8 @@ class MetricsFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        self._board.close()
+        with suppress(OSError):  # on a full disk the reason that is under way already says it
+            self._board.close()
 
     def write(self, kind: str, report: msgspec.Struct) -> None:
         """One line ``{"type": kind, ...}``; the numbers of a report that has a version go to TensorBoard too."""
@@ -38,13 +46,27 @@ class MetricsFile:
         if _key(line) in self._written:
             return
         self._written.add(_key(line))
-        self._file.write(msgspec.json.encode(line) + b"\n")
-        if line.get("version") is not None:
-            for name, value in line.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    self._board.add_scalar(f"{kind}/{name}", value, line["version"])
-            for name, value in line.get("strategy_shares", {}).items():
-                self._board.add_scalar(f"strategy/{name}", value, line["version"])
+        try:
+            write_whole(self._file, msgspec.json.encode(line) + b"\n")
+            if line.get("version") is not None:
+                self._show(_numbers(kind, line), line["version"])
+        except OSError as error:
+            raise RunStopped(f"cannot write the metrics of the run: {error.strerror}") from error
+
+    def _show(self, numbers: dict[str, float], version: int) -> None:
+        for name, value in numbers.items():
+            self._board.write_event(Event(wall_time=time.time(), step=version, summary=scalar(name, value)))
+        self._board.flush()
+
+
+def _numbers(kind: str, line: dict[str, Any]) -> dict[str, float]:
+    shares = {f"strategy/{name}": value for name, value in line.get("strategy_shares", {}).items()}
+    found = {
+        f"{kind}/{name}": value
+        for name, value in line.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return found | shares
 
 
 def _key(line: dict[str, Any]) -> tuple[object, ...]:

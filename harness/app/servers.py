@@ -19,7 +19,7 @@ import trio
 from harness.app import packaged_model
 from harness.app.progress import Progress
 from harness.core.config import Model
-from harness.core.errors import RunStopped
+from harness.core.errors import InputError, RunStopped
 from harness.core.rundir import LOGS
 from harness.core.server import announced, free_port, healthy, server_process
 from harness.domain.knowledge_graph import GraphFile, KnowledgeGraph
@@ -81,6 +81,17 @@ def vllm_environment(model: Model) -> dict[str, str]:
     return {"VLLM_NO_USAGE_STATS": "1", **model.environment}
 
 
+@asynccontextmanager
+async def _lives(life: int) -> AsyncIterator[None]:
+    """After its first life a server's failure to start is a lost server, not the user's bad input."""
+    try:
+        yield
+    except InputError as error:
+        if life == 0:
+            raise
+        raise RunStopped(str(error)) from error
+
+
 async def _keep(
     name: str,
     model: Model,
@@ -94,17 +105,20 @@ async def _keep(
     last_words = ""
     for life in range(model.restarts + 1):
         progress.say(f"starting the {model.backend} server {name}" + (" again" if life else ""))
-        async with server_process(
-            command,
-            name=name,
-            log_path=folder / LOGS / f"{name}.log",
-            ready=announced() if scripted else healthy(f"http://127.0.0.1:{port}"),
-            port=port,
-            env=model.environment if scripted else vllm_environment(model),
-            watches_parent=scripted,
-            start_timeout_s=model.startup_s,
-            on_progress=lambda seconds, line: progress.waiting(f"server {name}: {_short(line)}", seconds),
-        ) as server:
+        async with (
+            _lives(life),
+            server_process(
+                command,
+                name=name,
+                log_path=folder / LOGS / f"{name}.log",
+                ready=announced() if scripted else healthy(f"http://127.0.0.1:{port}"),
+                port=port,
+                env=model.environment if scripted else vllm_environment(model),
+                watches_parent=scripted,
+                start_timeout_s=model.startup_s,
+                on_progress=lambda seconds, line: progress.waiting(f"server {name}: {_short(line)}", seconds),
+            ) as server,
+        ):
             if life == 0:
                 task_status.started(server.base_url)
             code = await server.wait_death()

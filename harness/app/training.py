@@ -42,6 +42,7 @@ def learn_labels(
     """The supervised stage (Eq. 6): trains ``planner`` in place, reports and says how well; blocks."""
 
     def show(what: str, done: int, total: int) -> None:
+        trio.from_thread.check_cancelled()
         if done == 1:
             progress.begin(f"warm-up: {what}", total)
         progress.advance(done, total)
@@ -112,8 +113,9 @@ class Training:
             await versions.wait_for(job.policy_version)
 
         async def updated(report: UpdateReport, snapshot: TrainablePolicy) -> None:
-            await trio.to_thread.run_sync(self._save, snapshot, report.version, learner)
+            # The metrics first: a kill in between is healed by the replay, which writes no line twice.
             self._metrics.write("update", report)
+            await trio.to_thread.run_sync(self._save, snapshot, report.version, learner)
             if report.refused:
                 self._session.progress.say(f"update {report.version} was refused: {report.refused}")
 

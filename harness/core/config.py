@@ -353,7 +353,8 @@ def _check_together(config: Config) -> None:
         raise ConfigError("planner.strategy: a fixed planner needs the strategy that it takes")
 
 
-_SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+_SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "AUTH", "CREDENTIAL")
+_SECRET_WORDS = frozenset({"key", "token", "secret", "password"})
 
 
 def _refuse_secrets(name: str, model: Model) -> None:
@@ -369,8 +370,10 @@ def _refuse_secrets(name: str, model: Model) -> None:
                 f"models.{name}.environment: {variable} looks like a secret; set it where the harness is started, its "
                 "servers inherit it"
             )
-    if any(argument.startswith("--api-key") for argument in model.arguments):
-        raise ConfigError(f"models.{name}.arguments: --api-key holds a secret; use models.{name}.api_key_env")
+    for argument in model.arguments:
+        option = argument.partition("=")[0].lower().replace("_", "-")
+        if option.startswith("--") and _SECRET_WORDS.intersection(option.split("-")):
+            raise ConfigError(f"models.{name}.arguments: {option} holds a secret; use models.{name}.api_key_env")
 
 
 def _refuse_unknown(tree: object, struct: type[msgspec.Struct], path: str) -> None:

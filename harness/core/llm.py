@@ -31,13 +31,15 @@ from harness.core import wire
 from harness.core.errors import CallError, InputError, RunStopped
 from harness.core.limit import InFlightLimit
 from harness.core.messages import ChatReply, ChatRequest, Struct
-from harness.core.retry import RetryPolicy, TransientFailure, retrying
+from harness.core.retry import FailureKind, RetryPolicy, TransientFailure, retrying
 from harness.core.sections import prompt
 from harness.core.transport import PlainTransport
 
 T = TypeVar("T")
 
 _PROBE_LABELS = ("1", "2", "3", "4", "5")
+_KINDS: dict[int, FailureKind] = {429: "busy", 502: "gateway", 503: "gateway", 504: "gateway"}
+"""502 to 504 say that the server behind a proxy is away; a 500 may be one poisonous request's doing."""
 _STOPS_THE_RUN = {
     401: "check the API key",
     403: "check the API key's rights",
@@ -199,8 +201,9 @@ class OpenAIChat:
             return await retrying(lambda: self._attempt(url, body, decode), self._retry)
         except TransientFailure as failure:
             message = f"{self.model} at {self.shown_url}: {failure}, and the retries are spent"
-            # A server that is gone or that takes no more calls fails everybody; the rest may be this request's fault.
-            error = RunStopped(message) if failure.kind in ("unreachable", "busy") else CallError(message)
+            # A server that is gone or takes no more calls fails everybody; the rest may be this request's own fault.
+            lost = failure.kind in ("unreachable", "busy", "gateway")
+            error = RunStopped(message) if lost else CallError(message)
             raise error from failure
 
     async def _attempt(self, url: httpx2.URL, body: bytes, decode: Callable[[bytes], T]) -> T:
@@ -229,7 +232,7 @@ class OpenAIChat:
         said = f"status {status} ({wire.error_text(response.content, self._secrets)})"
         if status in (408, 425, 429) or status >= 500:
             wait_s = _retry_after(response.headers.get("retry-after"))
-            raise TransientFailure("busy" if status == 429 else "server", said, retry_after_s=wait_s)
+            raise TransientFailure(_KINDS.get(status, "server"), said, retry_after_s=wait_s)
         if status in _STOPS_THE_RUN:
             raise RunStopped(f"{self.model} at {self.shown_url}: {said}: {_STOPS_THE_RUN[status]}")
         raise _Refused(f"{self.model} at {self.shown_url}: {said}")

@@ -22,7 +22,7 @@ import trio
 from harness.core.messages import Struct
 
 T = TypeVar("T")
-FailureKind = Literal["unreachable", "broken", "busy", "server", "deadline", "unreadable"]
+FailureKind = Literal["unreachable", "broken", "busy", "server", "gateway", "deadline", "unreadable"]
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):

@@ -45,10 +45,14 @@ def create(path: Path, config: bytes) -> Path:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the directory for this process; a second process is refused and told who holds it."""
-    with (path / "lock").open("a+", encoding="ascii") as file:
+    try:
+        file = (path / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise InputError(f"cannot write in the run directory {path}: {error.strerror}") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.seek(0)
             raise InputError(f"the run directory {path} is in use by process {file.read().strip()}") from None
         file.truncate(0)

@@ -7,6 +7,8 @@ alone, so a run that stopped early has one too, marked as incomplete.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -38,7 +40,7 @@ from harness.app.wiring import (
 )
 from harness.core import rundir
 from harness.core.config import Config, config_from_tree, load_config, overridden
-from harness.core.errors import Interrupted
+from harness.core.errors import HarnessError, Interrupted
 from harness.core.eventlog import open_log, read_episodes, run_digest
 from harness.core.scheduler import Stopping
 from harness.core.tape import TAPE, open_tape
@@ -105,10 +107,11 @@ def _execute(config: Config, inputs: Inputs, folder: Path, console: Console, *, 
         try:
             trio.run(_main, config, inputs, folder, progress, serving)
         except BaseException as error:
-            log.error("run_ended_early", error=repr(error))
-            summary = _summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
-            if summary.phases:
-                _show(summary, console)
+            with suppress(OSError, HarnessError):  # a full disk must not hide why the run ended
+                log.error("run_ended_early", error=repr(error))
+                summary = _summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
+                if summary.phases:
+                    _show(summary, console)
             Console(stderr=True).print(Text(f"stopped before the end; to go on: {how_to_go_on}"), soft_wrap=True)
             raise
         summary = _summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
@@ -141,7 +144,7 @@ async def _at_work(
     versions = PolicyVersions(lag=config.rl.policy_lag)
     versions.publish(UNTRAINED, fixed_planner_of(config, inputs.strategies))
     progress.begin("reading the films", len(inputs.graph.items))
-    index = await trio.to_thread.run_sync(index_of, inputs, progress.advance)
+    index = await trio.to_thread.run_sync(index_of, inputs, _until_cancelled(progress.advance))
     finished = read_episodes(folder / rundir.EPISODES) if (folder / rundir.EPISODES).exists() else ()
     with MetricsFile(folder) as metrics, open_tape(folder / TAPE) as tape:
         async with (
@@ -160,6 +163,16 @@ async def _at_work(
             urls = {name: model.shown_url for name, model in models.items()}
             async with serving_watched(urls, _roles(config), players.ledger, lambda: session.turns, serving):
                 await _phases(session, inputs, planner, versions, folder, metrics)
+
+
+def _until_cancelled(advance: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """A progress callback for a worker thread that ends the work when the run was cancelled."""
+
+    def checked(done: int, total: int) -> None:
+        trio.from_thread.check_cancelled()
+        advance(done, total)
+
+    return checked
 
 
 async def _phases(

@@ -79,6 +79,10 @@ def first_return(episode: Episode, gamma: float, horizon: Horizon) -> float | No
 
 
 Measure = Callable[[Episode], float | None]
+RATES = frozenset(
+    {"conv_sr", "judge_sr", "acceptance", "rec_sr", "recall_1", "recall_5", "target_recall_1", "target_recall_5"}
+)
+"""Measures that are 0 or 1 by definition, whatever values a sample happens to have."""
 
 
 LOW_LABEL_MASS = 0.5

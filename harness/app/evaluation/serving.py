@@ -187,7 +187,12 @@ def _server(before: ServerMetrics | None, after: ServerMetrics | None, turns: in
 
 def serving_table(name: str, report: ServingReport) -> Table:
     """A row a role: calls, failures, retries (again), replies cut, tokens; the server's own figures in the title."""
-    shown = Table(title=f"Calls of the model {name}{_server_line(report)}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = Table(
+        title=f"Calls of the model {name}{_server_line(report)}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     headings = ("role", "calls", "failed", "again", "cut", "in", "cached", "out", "p50 s", "p95 s")
     for heading in headings:
         # Two narrow blanks between columns, no wrapping: it fits the 80 columns of a plain terminal.

@@ -27,13 +27,13 @@ class Estimate(Struct, frozen=True, kw_only=True):
     """Values that went in; missing ones are left out."""
 
 
-def estimate(values: Sequence[float | None]) -> Estimate:
-    """Mean of the values that exist: Wilson's interval where all are 0 or 1, Student's t otherwise."""
+def estimate(values: Sequence[float | None], *, rate: bool = False) -> Estimate:
+    """Mean of the values that exist, with Student's interval; of a rate (values 0 and 1) with Wilson's."""
     known = np.array([value for value in values if value is not None], dtype=float)
     n = len(known)
     if n == 0:
         return Estimate(mean=None, low=None, high=None, n=0)
-    if np.isin(known, (0.0, 1.0)).all():
+    if rate:
         interval = stats.binomtest(int(known.sum()), n).proportion_ci(LEVEL, method="wilson")
         return Estimate(mean=float(known.mean()), low=float(interval.low), high=float(interval.high), n=n)
     return _student(known)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from rich import box
 from rich.table import Table
 
-from harness.app.evaluation.metrics import Measure, by_scenario
+from harness.app.evaluation.metrics import RATES, Measure, by_scenario
 from harness.app.evaluation.serving import ServingReport
 from harness.app.evaluation.statistics import Estimate, estimate, paired_difference
 from harness.core.episode import Episode
@@ -70,7 +70,8 @@ def summarize_phase(
         episodes=len(episodes),
         errors=sum(episode.ended is not None and episode.ended.stop == "error" for episode in episodes),
         metrics={
-            metric: estimate(list(by_scenario(episodes, measure).values())) for metric, measure in measures.items()
+            metric: estimate(list(by_scenario(episodes, measure).values()), rate=metric in RATES)
+            for metric, measure in measures.items()
         },
     )
 

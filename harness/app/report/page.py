@@ -193,7 +193,10 @@ def _traits(record: RunRecord) -> list[tuple[str, list[tuple[str, list[Estimate]
                 columns = found.setdefault(trait, {}).setdefault(name, [[] for _ in record.evaluations])
                 columns[place].append(value)
     return [
-        (trait, [(name, [estimate(column) for column in columns]) for name, columns in sorted(values.items())])
+        (
+            trait,
+            [(name, [estimate(column, rate=True) for column in columns]) for name, columns in sorted(values.items())],
+        )
         for trait, values in found.items()
     ]
 
