@@ -195,7 +195,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     try:
         meta = msgspec.json.decode((folder / _META).read_bytes(), type=CheckpointMeta)
     except FileNotFoundError as error:
-        raise InputError(f"checkpoint {name!r} holds no {_META}") from error
+        raise InputError(
+            f"{folder} is no checkpoint, it holds no {_META} (a run's are in checkpoints/v..., an export's in planner)"
+        ) from error
     except msgspec.MsgspecError as error:
         raise InputError(f"checkpoint {name!r}: {_META} cannot be read: {error}") from error
     tensors: dict[str, dict[str, Tensor]] = {}

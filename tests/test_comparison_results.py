@@ -109,13 +109,13 @@ def rows_of(found):
 def shown(found):
     out = io.StringIO()
     console = Console(file=out, width=200)
-    for table in main_tables(found):
+    for table in main_tables(found, 160):
         console.print(table)
     return out.getvalue()
 
 
 def bold_cells(found):
-    texts = [cell for table in main_tables(found) for column in table.columns for cell in column.cells]
+    texts = [cell for table in main_tables(found, 160) for column in table.columns for cell in column.cells]
     return [text for text in texts if getattr(text, "style", "") == "bold"]
 
 
@@ -182,7 +182,7 @@ def test_nothing_finished_is_no_table_of_zeros():
 
 
 def test_every_column_of_every_table_has_a_heading():
-    for table in main_tables(comparison({"base": 0.5, "rso": 0.5, "ablated": 0.5})):
+    for table in main_tables(comparison({"base": 0.5, "rso": 0.5, "ablated": 0.5}), 160):
         assert all(column.header for column in table.columns[1:])
 
 

@@ -33,6 +33,7 @@ def test_measures_stand_beside_the_baselines(checkpoint: Path) -> None:
     shown = harness("label-eval", checkpoint, "--inspired", LABELS)
     assert "macro-F1" in shown.stdout
     assert "opinion_inquiry" in shown.stdout
+    assert "were trained on" in shown.stdout
 
 
 def test_bad_rows_are_named_and_may_be_allowed(checkpoint: Path, tmp_path: Path) -> None:

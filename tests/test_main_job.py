@@ -97,10 +97,11 @@ def test_no_second_run_in_one_directory(whole: Path) -> None:
 
 
 def test_resuming_a_finished_run_changes_nothing(whole: Path) -> None:
-    before = {name: (whole / name).read_bytes() for name in ("episodes.jsonl", "metrics.jsonl", "config.json")}
+    before = {name: (whole / name).read_bytes() for name in ("episodes.jsonl", "metrics.jsonl", "summary.json")}
     done = harness("resume", whole, "--quiet")
     assert done.returncode == 0, done.stderr
     assert before == {name: (whole / name).read_bytes() for name in before}
+    assert "after" in done.stdout
 
 
 @pytest.mark.parametrize("live", [8, 64])

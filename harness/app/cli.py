@@ -325,7 +325,12 @@ def main() -> None:
     except Exception as error:
         # Usage errors of the parser itself (a wrong option, a missing argument).
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            _say(error.format_message())
+            if message := error.format_message():
+                _say(message)
+            sys.exit(2)
+        if isinstance(error, OSError) and error.filename:
+            # A path of the user's that cannot be read or written where no better sentence was at hand.
+            _say(f"{error.filename}: {error.strerror}")
             sys.exit(2)
         raise
 

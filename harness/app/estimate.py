@@ -1,7 +1,8 @@
 """What a run would ask of its models, before any call: episodes, calls and tokens.
 
 An estimate, not a promise: it renders the real prompts for a dialogue of typical messages and assumes that every
-conversation lasts all its turns, so it is an upper bound on calls and a rough one on tokens (4 characters each).
+conversation lasts all its turns, so calls are bounded but for repairs, and tokens (4 characters each) may be more by a
+quarter where people and models talk much.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _REPLY_TOKENS = {"preference_reasoner": 30, "actor": 60, "seeker": 50, "reward":
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
-    """Upper bounds for one run."""
+    """What one run asks for at full length."""
 
     phases: dict[str, int]
     """Phase -> episodes."""
@@ -32,7 +33,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 
 def estimate(config: Config, inputs: Inputs) -> Estimate:
-    """Bounds from the config; the prompts are those that the run would send."""
+    """From the config; the prompts are those that the run would send."""
     learns = config.planner.kind in ("encoder", "tabular")
     phases = {"before": config.evaluation.dialogues}
     if learns:
@@ -75,7 +76,10 @@ def _add(usage: dict[str, Usage], role: str, calls: int, prompt: Iterable[Messag
 
 def table(estimate: Estimate) -> Table:
     """The estimate for reading."""
-    shown = Table(title="At most (every conversation at full length); tokens roughly", title_justify="left")
+    shown = Table(
+        title="Every conversation at full length; calls without repairs, tokens within about a quarter",
+        title_justify="left",
+    )
     for heading in ("role", "calls", "prompt tokens", "reply tokens"):
         shown.add_column(heading, justify="left" if heading == "role" else "right")
     for role, usage in estimate.usage.items():

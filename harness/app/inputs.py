@@ -104,7 +104,9 @@ def _graph(config: Config) -> KnowledgeGraph:
 
 def _redial_folder(config: Config) -> Path:
     if not config.data.redial_dir:
-        raise ConfigError("data.redial_dir: no folder is named, and neither data.knowledge_graph nor goals do without")
+        raise ConfigError(
+            'data.knowledge_graph: no films are named; set it, or data.redial_dir (goals = "redial" needs that)'
+        )
     folder = Path(config.data.redial_dir)
     if not folder.is_dir():
         raise InputError(f"data.redial_dir: there is no folder {folder}")

@@ -316,7 +316,7 @@ def config_from_tree(tree: Mapping[str, Any]) -> Config:
     _refuse_unknown(tree, Config, "")
     preset = tree.get("preset", "")
     if not isinstance(preset, str) or preset not in PRESETS:
-        raise ConfigError(f"preset: {preset!r} is no preset; known: {', '.join(sorted(PRESETS))!r}")
+        raise ConfigError(f"preset: {preset!r} is no preset; known: {', '.join(sorted(filter(None, PRESETS)))}")
     merged: dict[str, Any] = {}
     _merge(merged, PRESETS[preset])
     _merge(merged, tree)

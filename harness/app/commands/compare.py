@@ -44,7 +44,8 @@ COMPARISON, CELLS, SERVERS = "comparison.json", "cells", "servers"
 WIDTH = 160
 NOTE = (
     "95% intervals over seeds x scenarios (two-way); bold: better than {reference} at p < .05 after Holm's correction "
-    "over the rows, †: worse. Numbers are means over dialogues that did not fail. World: {world}."
+    "over the rows, †: worse. Numbers are means over dialogues that did not fail; [no interval]: all values alike, or "
+    "too few to say. World: {world}."
 )
 
 log = structlog.get_logger()
@@ -329,7 +330,7 @@ def _report(
     if results:
         # Into a pipe or a file the tables go at their full width.
         paper = console if console.is_terminal else Console(file=console.file, width=WIDTH)
-        for table in main_tables(comparison):
+        for table in main_tables(comparison, paper.width):
             paper.print(table)
         note = NOTE.format(reference=plan.title(comparison.reference), world=comparison.world)
         incomplete = "" if comparison.complete else "INCOMPLETE: some cells are missing. "

@@ -7,6 +7,7 @@ for early stopping). The checkpoint's run directory says which dialogues these a
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -40,6 +41,10 @@ def label_eval(checkpoint: Path, inspired: Path, skip_bad: int | None, console: 
     if skip_bad is not None:
         reading = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, skip_bad=skip_bad))
     dialogues, notes = read_dialogues(reading, inspired)
+    if hashlib.sha256(inspired.read_bytes()).hexdigest() == manifest.files.get("data.inspired"):
+        notes.append(
+            "these are the dialogues that planner and baselines were trained on: the figures flatter all three"
+        )
     strategies = tuple(strategy.key for strategy in strategy_set(config.data.labels))
     train, test = labelled_states(trained_on, strategies), labelled_states(dialogues, strategies)
     if not len(test):

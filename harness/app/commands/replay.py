@@ -50,6 +50,10 @@ def replay(
     asked = [name for name in Question.__struct_fields__ if getattr(question, name)]
     if len(asked) > 1:
         raise InputError(f"replay answers one question at a time, not {' and '.join(f'--{name}' for name in asked)}")
+    if not asked and (phases or file or overrides or out):
+        raise InputError("replay: --phase, --config, --set and --out go with a question such as --verify or --rescore")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InputError(f"--out: there is no folder {out.absolute().parent}")
     # Bytes a turn are those of the whole log.
     run = open_past(folder, phases if asked else ())
     match asked:

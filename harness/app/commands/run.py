@@ -57,6 +57,7 @@ def dry_run(file: Path, overrides: list[str], console: Console) -> None:
     """Print the resolved config and what the run would ask of its models; calls none."""
     config = load_config(file, overrides)
     inputs = read_inputs(config)
+    _check_start(config, inputs)
     console.print(Text(msgspec.json.format(msgspec.json.encode(config), indent=2).decode()), soft_wrap=True)
     console.print(Text(f"config digest {config.digest}"), soft_wrap=True)
     expected = estimate(config, inputs)
@@ -83,6 +84,12 @@ def resume(folder: Path, file: Path | None, overrides: list[str], console: Conso
     refuse_changes(began, wanted)
     inputs = read_inputs(wanted)
     refuse_other_files(manifest, inputs.files)
+    known = _summary_of(folder)
+    if known is not None and known.complete:
+        progress = Progress(console, quiet=quiet)
+        progress.say(f"the run is complete: nothing is left to play in {folder}")
+        _show(known, console)
+        return known
     return _execute(wanted, inputs, folder, console, quiet=quiet)
 
 
@@ -96,7 +103,8 @@ def _check_start(config: Config, inputs: Inputs) -> None:
 
 def _execute(config: Config, inputs: Inputs, folder: Path, console: Console, *, quiet: bool) -> Summary:
     began = time.monotonic()
-    spent_before = _seconds_so_far(folder)
+    known = _summary_of(folder)
+    spent_before = known.seconds if known else 0.0
     progress = Progress(console, quiet=quiet)
     how_to_go_on = f"python -m harness resume {folder}"
     with rundir.locked(folder), logging_to(folder / rundir.LOGS / "harness.jsonl", secrets_of(config)):
@@ -279,8 +287,8 @@ def _show(summary: Summary, console: Console) -> None:
     )
 
 
-def _seconds_so_far(folder: Path) -> float:
+def _summary_of(folder: Path) -> Summary | None:
     try:
-        return msgspec.json.decode((folder / rundir.SUMMARY).read_bytes(), type=Summary).seconds
+        return msgspec.json.decode((folder / rundir.SUMMARY).read_bytes(), type=Summary)
     except (OSError, msgspec.DecodeError):
-        return 0.0
+        return None

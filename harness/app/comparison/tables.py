@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from rich import box
 from rich.table import Table
@@ -17,6 +18,8 @@ from rich.text import Text
 
 from harness.app.comparison.results import LOWER_IS_BETTER, Comparison, Row
 from harness.app.evaluation.statistics import Estimate
+
+T = TypeVar("T")
 
 TABLE_IV = {
     "conv_sr": "Conv-SR",
@@ -40,6 +43,8 @@ TABLE_V = {
 """Recommendation, by the attribute protocol and by the strict target."""
 LEVELS = {"a random list": "chance", "the most popular": "popular"}
 """What needs no conversation, beside recall (decision 15): title -> prefix of its measures."""
+_FRAME, _CELL = 32, 13
+"""Columns of a terminal that names and counts take, and that a value with its interval takes."""
 WORSE = "†"
 MISSING = "–"
 
@@ -52,25 +57,36 @@ def verdict(row: Row, metric: str) -> str:
     return "better" if (difference.mean > 0) != (metric in LOWER_IS_BETTER) else "worse"
 
 
-def main_tables(comparison: Comparison) -> list[Table]:
-    """Tables IV and V and what it cost, one of each for every dataset."""
+def main_tables(comparison: Comparison, width: int) -> list[Table]:
+    """Tables IV and V and what it cost, one of each for every dataset, cut into parts that a terminal's width holds."""
+    per = max(1, (width - _FRAME) // _CELL)
     shown = []
     for dataset in dict.fromkeys(row.dataset for row in comparison.rows):
         rows = [row for row in comparison.rows if row.dataset == dataset]
-        shown.append(_table(f"Table IV, conversation ({dataset})", rows, TABLE_IV))
-        recommendation = _table(f"Table V, recommendation ({dataset})", rows, TABLE_V)
-        recommendation.add_section()
-        for title, level in LEVELS.items():
-            names = [metric.replace("target_recall", "target") for metric in TABLE_V]
-            cells = [_level(rows, f"{level}_{name}") for name in names]
-            recommendation.add_row(Text(title, style="dim"), *cells, "")
-        shown += [recommendation, _costs(f"Cost and faults ({dataset})", rows)]
+        for part, columns in _parts(TABLE_IV, per):
+            shown.append(_table(f"Table IV, conversation ({dataset}){part}", rows, columns))
+        for part, columns in _parts(TABLE_V, per):
+            recommendation = _table(f"Table V, recommendation ({dataset}){part}", rows, columns)
+            recommendation.add_section()
+            for title, level in LEVELS.items():
+                names = [metric.replace("target_recall", "target") for metric in columns]
+                cells = [_level(rows, f"{level}_{name}") for name in names]
+                recommendation.add_row(Text(title, style="dim"), *cells, "")
+            shown.append(recommendation)
+        for part, costs in _parts(_costs(rows), per):
+            shown.append(_plain_table(f"Cost and faults ({dataset}){part}", rows, costs))
     return shown
 
 
+def _parts(columns: Mapping[str, T], per: int) -> list[tuple[str, dict[str, T]]]:
+    """At most ``per`` columns each, with what to add to the title."""
+    items = list(columns.items())
+    return [(", continued" if start else "", dict(items[start : start + per])) for start in range(0, len(items), per)]
+
+
 def _table(title: str, rows: Sequence[Row], columns: Mapping[str, str]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
     for heading in columns.values():
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("n\n(failed)", justify="right", no_wrap=True)
@@ -110,25 +126,37 @@ def _counts(row: Row) -> str:
     return failed + (f"\n{len(row.failed_cells)} cells!" if row.failed_cells else "")
 
 
-def _costs(title: str, rows: Sequence[Row]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    costs = ("", "tokens a\ndialogue", "recommender's", "calls", "cost")
-    faults = ("failed\ndialogues", "missing\nrewards", "unread\nreadings", "cut\nreplies", "over-\npersuaded")
-    for heading in (*costs, *faults):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+def _costs(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Heading -> one cell a row."""
+    columns: dict[str, list[str]] = {}
     for row in rows:
         said = row.persuasion
         asked = said.used + said.undefined
-        table.add_row(
-            name_of(row, rows),
-            *(_plain(row.metrics[name], 0) for name in ("tokens", "recommender_tokens", "calls")),
-            MISSING if row.cost_per_dialogue is None else f"{row.cost_per_dialogue:.4g}",
-            "\n".join((_share(row.failed, row.dialogues), *(f"{n} {kind}" for kind, n in row.faults.failed.items()))),
-            _share(row.faults.missing_rewards, row.faults.rewarded_turns),
-            _share(row.faults.unreadable, row.faults.asked),
-            _share(row.faults.truncated, row.faults.calls),
-            _share(said.over_persuaded, asked),
-        )
+        cells = {
+            "tokens a\ndialogue": _plain(row.metrics["tokens"], 0),
+            "recom-\nmender's": _plain(row.metrics["recommender_tokens"], 0),
+            "calls": _plain(row.metrics["calls"], 0),
+            "cost": MISSING if row.cost_per_dialogue is None else f"{row.cost_per_dialogue:.4g}",
+            "failed\ndialogues": "\n".join(
+                (_share(row.failed, row.dialogues), *(f"{n} {kind}" for kind, n in row.faults.failed.items()))
+            ),
+            "missing\nrewards": _share(row.faults.missing_rewards, row.faults.rewarded_turns),
+            "unread\nreadings": _share(row.faults.unreadable, row.faults.asked),
+            "cut\nreplies": _share(row.faults.truncated, row.faults.calls),
+            "over-\npersuaded": _share(said.over_persuaded, asked),
+        }
+        for heading, cell in cells.items():
+            columns.setdefault(heading, []).append(cell)
+    return columns
+
+
+def _plain_table(title: str, rows: Sequence[Row], columns: Mapping[str, Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for place, row in enumerate(rows):
+        table.add_row(name_of(row, rows), *(cells[place] for cells in columns.values()))
     return table
 
 
