@@ -260,6 +260,14 @@ def test_dry_run_calls_nothing_and_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_dry_run_needs_no_encoder_from_a_hub_but_a_real_checkpoint() -> None:
+    done = harness("run", ROOT / "experiments" / "qwen7b.toml", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    refused = harness("run", TINY, "--dry-run", "--set", "planner.init=./nowhere")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "nowhere" in refused.stderr
+
+
 def test_doctor_is_content_here_and_not_with_a_missing_file() -> None:
     assert harness("doctor", TINY).returncode == 0
     ill = harness("doctor", TINY, "--set", "data.inspired=nowhere.tsv")

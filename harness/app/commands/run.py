@@ -57,7 +57,8 @@ def dry_run(file: Path, overrides: list[str], console: Console) -> None:
     """Print the resolved config and what the run would ask of its models; calls none."""
     config = load_config(file, overrides)
     inputs = read_inputs(config)
-    _check_start(config, inputs)
+    if config.planner.init:
+        load_checkpoint(Path(config.planner.init))  # the encoder is not loaded: it may be on the machine that will run
     console.print(Text(msgspec.json.format(msgspec.json.encode(config), indent=2).decode()), soft_wrap=True)
     console.print(Text(f"config digest {config.digest}"), soft_wrap=True)
     expected = estimate(config, inputs)
