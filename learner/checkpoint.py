@@ -27,7 +27,7 @@ from torch import Tensor
 
 from harness.core.errors import InputError, RunStopped
 from harness.core.messages import Struct
-from harness.domain.text_encoder import TextEncoder, load_encoder, quiet
+from harness.domain.text_encoder import Dtype, TextEncoder, load_encoder, quiet
 from learner.encoder_policy import EncoderPolicy
 from learner.optimizer import Optimizer
 from learner.policy import TrainablePolicy
@@ -47,6 +47,7 @@ class EncoderMeta(Struct, frozen=True, kw_only=True):
     trainable_layers: int
     max_tokens: int
     preferences: bool
+    dtype: Dtype = "float32"
 
 
 class CheckpointMeta(Struct, frozen=True, kw_only=True):
@@ -81,7 +82,7 @@ class Checkpoint:
         if optimizer is not None:
             optimizer.load_state(self.optimizer)
 
-    def policy(self, load: Callable[[str], TextEncoder] = load_encoder) -> TrainablePolicy:
+    def policy(self, load: Callable[[str, Dtype], TextEncoder] = load_encoder) -> TrainablePolicy:
         """The policy, from the checkpoint and its encoder alone."""
         meta = self.meta.encoder
         built: TrainablePolicy
@@ -89,7 +90,7 @@ class Checkpoint:
             built = TabularPolicy(self.meta.strategies, max_turns=self.weights["table"].shape[0])
         else:
             built = EncoderPolicy(
-                load(meta.name),
+                load(meta.name, meta.dtype),
                 self.meta.strategies,
                 trainable_layers=meta.trainable_layers,
                 max_tokens=meta.max_tokens,
@@ -244,6 +245,7 @@ def _encoder_meta(policy: TrainablePolicy) -> EncoderMeta | None:
         trainable_layers=policy.trainable_layers,
         max_tokens=policy.max_tokens,
         preferences=policy.preferences,
+        dtype=policy.encoder.dtype,
     )
 
 

@@ -28,8 +28,8 @@ from learner.segments import SEGMENTS, Tokens, pooled_alone, pooled_batch, token
 from learner.state_features import feature_count, state_features
 from learner.state_text import MAX_TOKENS, StateText, state_text
 
-_REMEMBERED = 8192
-"""Pooled texts kept by a frozen encoder: about 40 MB for MiniLM."""
+_REMEMBERED = 16_384
+"""Pooled texts kept by a frozen encoder: about 80 MB for MiniLM; the states of a run of 1,500 conversations."""
 _NO_SPREAD = 1e-6
 """A block that varies less is constant on the warm-up's states and stays as it is."""
 

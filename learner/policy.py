@@ -71,13 +71,19 @@ class UniformPolicy:
 
 
 class FixedPolicy:
-    """One strategy always."""
+    """One strategy a turn whatever is said, the last one from then on: always the same, or an open-loop schedule."""
 
-    def __init__(self, strategies: tuple[str, ...], strategy: str) -> None:
-        if strategy not in strategies:
-            raise ConfigError(f"fixed strategy {strategy!r} is none of: {', '.join(strategies)}")
+    def __init__(self, strategies: tuple[str, ...], *schedule: str) -> None:
+        for strategy in schedule:
+            if strategy not in strategies:
+                raise ConfigError(f"fixed strategy {strategy!r} is none of: {', '.join(strategies)}")
         self.strategies = strategies
-        self._distribution = tuple(1.0 if known == strategy else 0.0 for known in strategies)
+        self._schedule = [certainly(strategies, strategy) for strategy in schedule]
 
     def distribution(self, state: State) -> tuple[float, ...]:
-        return self._distribution
+        return self._schedule[min(state.turn, len(self._schedule)) - 1]
+
+
+def certainly(strategies: tuple[str, ...], strategy: str) -> tuple[float, ...]:
+    """The distribution that is sure of one strategy, (K,)."""
+    return tuple(1.0 if known == strategy else 0.0 for known in strategies)

@@ -53,7 +53,7 @@ def _inside(offset: Span, span: Span) -> bool:
 def pooled_alone(model: Any, tokens: Tokens) -> Tensor:
     """(SEGMENTS * H,): unit vectors side by side, of one text at its exact length."""
     device = next(model.parameters()).device
-    hidden = model(input_ids=tokens.ids[None].to(device)).last_hidden_state[0]
+    hidden = model(input_ids=tokens.ids[None].to(device)).last_hidden_state[0].float()
     return torch.nn.functional.normalize(tokens.weights.to(device) @ hidden, dim=-1).flatten()
 
 

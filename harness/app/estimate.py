@@ -35,12 +35,12 @@ class Estimate(Struct, frozen=True, kw_only=True):
 def estimate(config: Config, inputs: Inputs) -> Estimate:
     """From the config; the prompts are those that the run would send."""
     learns = config.planner.kind in ("encoder", "tabular")
-    phases = {"before": config.evaluation.dialogues}
+    stages = {"before": config.evaluation.dialogues}
     if learns:
-        phases["warmup"] = config.evaluation.dialogues
+        stages["warmup"] = config.evaluation.dialogues
     if learns and config.training_episodes:
-        phases["train"] = config.training_episodes
-        phases["rl"] = config.evaluation.dialogues
+        stages |= {"train": config.training_episodes, "rl": config.evaluation.dialogues}
+    phases = {name: count for name, count in stages.items() if name in ("train", *config.evaluation.phases)}
     episodes = sum(phases.values())
     evaluations = episodes - phases.get("train", 0)
     usage: dict[str, Usage] = {}

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.core.config import Config
 from harness.core.errors import ConfigError, InputError
 from harness.core.messages import Dialogue, LabelledTurn, Scenario, Struct
+from harness.core.seeds import derive
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy, strategy_set
 from simulator.datasets.inspired import InspiredDataset
@@ -46,9 +47,8 @@ class Inputs(Struct, frozen=True, kw_only=True):
 def read_inputs(config: Config) -> Inputs:
     """Read and check all data of a config; `InputError`, `DataError` or `ConfigError` where something is wrong."""
     strategies = strategy_set(config.data.labels)
-    if config.planner.kind == "fixed" and config.planner.strategy not in {strategy.key for strategy in strategies}:
-        known = ", ".join(strategy.key for strategy in strategies)
-        raise ConfigError(f"planner.strategy: {config.planner.strategy!r} is none of: {known}")
+    _check_strategies(config, strategies)
+    drawn_by = config.run.seed if config.data.scenario_seed is None else config.data.scenario_seed
     graph = _graph(config)
     dialogues, notes = read_dialogues(config, Path(config.data.inspired)) if config.data.inspired else ((), [])
     goal_source = dialogues
@@ -65,22 +65,37 @@ def read_inputs(config: Config) -> Inputs:
         graph,
         goal_source,
         count=held_out + min(max(config.training_episodes, 1), TRAINING_GOALS),
-        seed=config.run.seed,
+        seed=drawn_by,
         beyond=True,
     )
     notes.append(str(report))
-    training_goals, held_out_goals = split_goals(goals, held_out=held_out, seed=config.run.seed)
+    training_goals, held_out_goals = split_goals(goals, held_out=held_out, seed=drawn_by)
     return Inputs(
         graph=graph,
         strategies=strategies,
         dialogues=dialogues,
-        held_out=draw_scenarios(held_out_goals, PERSONAS, seed=config.run.seed, prefix="eval", count=held_out),
+        held_out=draw_scenarios(held_out_goals, PERSONAS, seed=drawn_by, prefix="eval", count=held_out),
         training=draw_scenarios(
             training_goals, PERSONAS, seed=config.run.seed, prefix="train", count=config.training_episodes
         ),
         notes=tuple(notes),
         files=digests(config),
     )
+
+
+def episode_seed(config: Config, scenario: Scenario) -> int:
+    """All luck of a scenario's episode: of the run's seed and the scenario alone, so phases share it."""
+    return derive(config.run.seed, "scenario", scenario.id)
+
+
+def _check_strategies(config: Config, strategies: tuple[Strategy, ...]) -> None:
+    if config.planner.kind != "fixed":
+        return
+    known = [strategy.key for strategy in strategies]
+    key = "planner.schedule" if config.planner.schedule else "planner.strategy"
+    for wanted in config.planner.schedule or (config.planner.strategy,):
+        if wanted not in known:
+            raise ConfigError(f"{key}: {wanted!r} is none of: {', '.join(known)}")
 
 
 def read_dialogues(config: Config, path: Path) -> tuple[tuple[Dialogue, ...], list[str]]:

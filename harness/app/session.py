@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 
 from harness.app.evaluation.metrics import first_return
+from harness.app.inputs import episode_seed
 from harness.app.progress import Progress
 from harness.core.config import Config
 from harness.core.conversation import Cast, Spent, converse
@@ -21,7 +22,6 @@ from harness.core.errors import Interrupted, RunStopped
 from harness.core.eventlog import EventLog
 from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Failure, Scenario, Transition
 from harness.core.scheduler import Stopping, Tally, run_conversations
-from harness.core.seeds import derive
 
 TRAIN = "train"
 
@@ -62,7 +62,7 @@ class Session:
         self._budget = _Budget(config, finished)
 
     def jobs(self, phase: str, scenarios: Sequence[Scenario], version_of: Callable[[int], int]) -> list[EpisodeStarted]:
-        """One job a scenario. The seed depends on the run's seed and the scenario alone, so phases share their luck."""
+        """One job a scenario."""
         return [
             EpisodeStarted(
                 episode=f"{phase}-{index:06d}",
@@ -70,7 +70,7 @@ class Session:
                 index=index,
                 policy_version=version_of(index),
                 scenario=scenario,
-                seed=derive(self.config.run.seed, "scenario", scenario.id),
+                seed=episode_seed(self.config, scenario),
                 max_turns=self.config.conversation.max_turns,
             )
             for index, scenario in enumerate(scenarios)

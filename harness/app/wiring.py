@@ -1,6 +1,6 @@
 """Config -> live objects: the only file that names every concrete class.
 
-`encoder_of` and `planner_of` load what thinks here; `open_models` brings the model servers up and opens their clients;
+`planner_of` and `index_of` load what thinks here; `open_models` brings the model servers up and opens their clients;
 `open_players` puts the experts, the seeker and the judges on their lanes. Everything that lives is an async context
 manager and ends with its block.
 """
@@ -29,10 +29,12 @@ from experts.network import NetworkOfExperts
 from experts.planner import Planner
 from experts.preference_reasoner import PreferenceReasoner
 from experts.reward import RewardExpert, RewardMode
-from harness.app.inputs import Inputs
+from harness.app.inputs import Inputs, episode_seed
 from harness.app.progress import Progress
+from harness.app.rule_policy import RulePolicy
 from harness.app.servers import open_server
 from harness.core.config import Config, Model
+from harness.core.config import Planner as PlannerConfig
 from harness.core.conversation import Cast, Spent
 from harness.core.errors import InputError
 from harness.core.lane import Lane, batch_lane, call_lane
@@ -44,7 +46,7 @@ from harness.core.seams import ChatModel, Policy, Recommender
 from harness.core.server import ensure_port_free
 from harness.core.tape import Served
 from harness.domain.strategies import Strategy
-from harness.domain.text_encoder import MINILM, TextEncoder, load_encoder, use_one_thread
+from harness.domain.text_encoder import MINILM, Dtype, TextEncoder, load_encoder, use_one_thread
 from learner.encoder_policy import EncoderPolicy
 from learner.policy import FixedPolicy, TrainablePolicy, UniformPolicy
 from learner.tabular import TabularPolicy
@@ -66,15 +68,10 @@ BASELINES: Mapping[str, Baseline] = {"prompted": PromptedCRS, "intercrs": InterC
 
 
 @lru_cache(maxsize=4)
-def loaded_encoder(name: str) -> TextEncoder:
+def loaded_encoder(name: str, dtype: Dtype = "float32") -> TextEncoder:
     """A text encoder, loaded once a process; on one torch thread (DESIGN section 3)."""
     use_one_thread()
-    return load_encoder(name)
-
-
-def encoder_of(config: Config) -> TextEncoder:
-    """The encoder of the planner."""
-    return loaded_encoder(config.planner.encoder)
+    return load_encoder(name, dtype)
 
 
 def retriever_encoder() -> TextEncoder:
@@ -87,25 +84,36 @@ def planner_of(config: Config, strategies: tuple[Strategy, ...]) -> TrainablePol
     keys = tuple(strategy.key for strategy in strategies)
     match config.planner.kind:
         case "encoder":
-            return EncoderPolicy(
-                encoder_of(config),
-                keys,
-                trainable_layers=config.planner.trainable_layers,
-                max_tokens=config.planner.max_tokens,
-                preferences=config.planner.preferences,
-            )
+            return _untrained(config.planner, keys).snapshot()
         case "tabular":
             return TabularPolicy(keys)
         case _:
             return None
 
 
-def fixed_planner_of(config: Config, strategies: tuple[Strategy, ...]) -> Policy:
+@lru_cache(maxsize=4)
+def _untrained(planner: PlannerConfig, keys: tuple[str, ...]) -> EncoderPolicy:
+    """The planner that those of one kind are copied from: they share what a frozen encoder has read."""
+    return EncoderPolicy(
+        loaded_encoder(planner.encoder, planner.dtype),
+        keys,
+        trainable_layers=planner.trainable_layers,
+        max_tokens=planner.max_tokens,
+        preferences=planner.preferences,
+    )
+
+
+def fixed_planner_of(config: Config, inputs: Inputs) -> Policy:
     """The planner of a config whose planner does not learn; the uniform one for all others."""
-    keys = tuple(strategy.key for strategy in strategies)
-    if config.planner.kind == "fixed":
-        return FixedPolicy(keys, config.planner.strategy)
-    return UniformPolicy(keys)
+    keys = tuple(strategy.key for strategy in inputs.strategies)
+    match config.planner.kind:
+        case "fixed":
+            return FixedPolicy(keys, *(config.planner.schedule or (config.planner.strategy,)))
+        case "rule":
+            personas = {episode_seed(config, s): s.persona for s in (*inputs.held_out, *inputs.training)}
+            return RulePolicy(keys, config.planner.rule, personas)
+        case _:
+            return UniformPolicy(keys)
 
 
 def index_of(inputs: Inputs, progress: Callable[[int, int], None]) -> EntityIndex:

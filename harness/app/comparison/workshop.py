@@ -27,7 +27,6 @@ class Workshop:
     def __init__(self) -> None:
         self._inputs: dict[bytes, Inputs] = {}
         self._indices: dict[str, EntityIndex] = {}
-        self._planners: dict[bytes, TrainablePolicy] = {}
         self.intentions: dict[str, float] = {}
         """The examiner's memory: pre and true intentions by prompt and model."""
 
@@ -42,16 +41,11 @@ class Workshop:
         return _remembered(self._indices, inputs.graph.sha256, lambda: index_of(inputs, progress))
 
     def planner(self, config: Config, inputs: Inputs) -> TrainablePolicy:
-        """A fresh planner; those of one kind share what a frozen encoder has read. `InputError` if it cannot learn."""
-
-        def build() -> TrainablePolicy:
-            planner = planner_of(config, inputs.strategies)
-            if planner is None:
-                raise InputError(f"planner.kind = {config.planner.kind!r} does not learn, so it cannot be trained")
-            return planner
-
-        key = msgspec.json.encode((config.planner, tuple(strategy.key for strategy in inputs.strategies)))
-        return _remembered(self._planners, key, build).snapshot()
+        """A fresh planner; `InputError` if it cannot learn."""
+        planner = planner_of(config, inputs.strategies)
+        if planner is None:
+            raise InputError(f"planner.kind = {config.planner.kind!r} does not learn, so it cannot be trained")
+        return planner
 
 
 def _remembered(known: dict[K, V], key: K, make: Callable[[], V]) -> V:

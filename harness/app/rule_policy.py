@@ -1,0 +1,43 @@
+"""Planners by hand (`simulator.scripted.rules`) behind the `Policy` seam: yardsticks for what a planner could learn.
+
+``reads`` sees what a learned planner sees; ``knows_persona`` is told the seeker's hidden traits, so it is an upper
+bound and no competitor. Both read the scripted world's phrases and mean nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.core import seeds
+from harness.core.errors import ExpertError
+from harness.core.messages import Persona, State
+from learner.policy import certainly
+from simulator.scripted import rules
+
+RULES = {"reads": rules.reading_rule, "knows_persona": rules.knowing_rule}
+
+
+class RulePolicy:
+    """A deterministic policy; where a rule tosses a coin, it does so with the turn's own luck.
+
+    ``personas``: by the episode's seed (`harness.app.inputs.episode_seed`); read by ``knows_persona`` alone.
+    """
+
+    def __init__(self, strategies: tuple[str, ...], rule: str, personas: Mapping[int, Persona]) -> None:
+        self.strategies = strategies
+        self._rule = RULES[rule]
+        self._personas = personas
+        self._by_key = {key: certainly(strategies, key) for key in strategies}
+
+    def distribution(self, state: State) -> tuple[float, ...]:
+        persona = self._personas.get(state.seed)
+        if persona is None and self._rule is rules.knowing_rule:
+            raise ExpertError(f"the planner that knows the persona was not told that of episode {state.episode}")
+        view = rules.View(
+            turn=state.turn,
+            history=state.history,
+            strategies=tuple(turn.strategy or "" for turn in state.turns),
+            luck=seeds.uniform(state.seed, state.turn, "planner"),
+            traits=persona.traits if persona else {},
+        )
+        return self._by_key[self._rule(view)]
