@@ -8,12 +8,13 @@ faster path for training, in batches of similar length, equal up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from harness.domain.text_encoder import TextEncoder
 from learner.state_text import Span, StateText
@@ -21,6 +22,8 @@ from learner.state_text import Span, StateText
 SEGMENTS = 3
 BATCH_TOKENS = 2048
 """Padded tokens in one training batch: 16 states of 128 tokens; more gains nothing on a CPU and costs memory."""
+BATCH_COST = 64
+"""What one more batch costs beside its tokens, in tokens, on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -60,30 +63,34 @@ def pooled_alone(model: Any, tokens: Tokens) -> Tensor:
 def pooled_batch(model: Any, texts: Sequence[Tokens]) -> Tensor:
     """(N, SEGMENTS * H) for N texts, in the order given; batches hold texts of similar length."""
     device = next(model.parameters()).device
+    # One look-up for all: each one's gradient is as large as the whole vocabulary.
+    words = model.get_input_embeddings()(torch.cat([text.ids for text in texts]).to(device))
+    words_by_text = words.split([len(text) for text in texts])
     rows: list[Tensor | None] = [None] * len(texts)
     for group in _similar(texts):
-        longest = max(len(texts[i]) for i in group)
-        ids = torch.zeros(len(group), longest, dtype=torch.long)
-        mask = torch.zeros(len(group), longest, dtype=torch.long)
-        weights = torch.zeros(len(group), SEGMENTS, longest)
-        for row, i in enumerate(group):
-            n = len(texts[i])
-            ids[row, :n], mask[row, :n], weights[row, :, :n] = texts[i].ids, 1, texts[i].weights
-        # Padding holds id 0; where that is a real word (RoBERTa's padding is 1) the mask hides it all the same.
-        hidden = model(input_ids=ids.to(device), attention_mask=mask.to(device)).last_hidden_state
+        inputs = pad_sequence([words_by_text[i] for i in group], batch_first=True)
+        mask = pad_sequence([torch.ones(len(texts[i]), dtype=torch.long) for i in group], batch_first=True)
+        weights = pad_sequence([texts[i].weights.T for i in group], batch_first=True).transpose(1, 2)
+        hidden = model(inputs_embeds=inputs, attention_mask=mask.to(device)).last_hidden_state.float()
         pooled = torch.nn.functional.normalize(weights.to(device) @ hidden, dim=-1).flatten(1)
         for row, i in enumerate(group):
             rows[i] = pooled[row]
     return torch.stack([row for row in rows if row is not None])
 
 
-def _similar(texts: Sequence[Tokens]) -> Iterator[list[int]]:
-    group: list[int] = []
-    for i in sorted(range(len(texts)), key=lambda i: len(texts[i])):
-        # In ascending order the newcomer is the longest, so it sets the padded size.
-        if group and (len(group) + 1) * len(texts[i]) > BATCH_TOKENS:
-            yield group
-            group = []
-        group.append(i)
-    if group:
-        yield group
+def _similar(texts: Sequence[Tokens]) -> list[list[int]]:
+    """Texts in order of length, cut where padded tokens and the batches' own cost are least together."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    least, cuts = [0.0], [0]
+    for end in range(1, len(order) + 1):
+        longest = len(texts[order[end - 1]])
+        # Of one text at least, whatever its length.
+        first = max(0, end - max(1, BATCH_TOKENS // longest))
+        cost, cut = min((least[start] + (end - start) * longest, start) for start in range(first, end))
+        least.append(cost + BATCH_COST)
+        cuts.append(cut)
+    groups, end = [], len(order)
+    while end:
+        groups.append(order[cuts[end] : end])
+        end = cuts[end]
+    return groups
