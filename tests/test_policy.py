@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,6 +129,17 @@ def test_batched_training_has_the_gradients_of_states_alone(policy: TrainablePol
     torch.testing.assert_close(grads[0][0], grads[1][0], rtol=1e-4, atol=1e-5)
     for alone, together in zip(grads[0][1], grads[1][1], strict=True):
         torch.testing.assert_close(alone, together, rtol=1e-3, atol=1e-4)
+
+
+def test_batches_count_positions_as_roberta_does(tmp_path: Path) -> None:
+    # It counts them from the padding's id on, and its padding is not MiniLM's.
+    encoder = load_encoder(write_tiny_encoder(tmp_path / "roberta", kind="roberta"))
+    policy = EncoderPolicy(encoder, KEYS, trainable_layers=2)
+    disturb(policy)
+    prepared = [policy.prepare(each) for each in STATES]
+    alone, batched = policy.log_probabilities(prepared), policy.log_probabilities(prepared, batched=True)
+    assert torch.allclose(alone, batched, atol=1e-5)
+    assert not torch.allclose(alone[0], alone[1])
 
 
 def test_no_states_are_no_rows(policy: TrainablePolicy) -> None:
