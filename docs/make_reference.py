@@ -45,7 +45,7 @@ def config_page() -> str:
             parts.append(_table("models.NAME", config.Model, "Any number of endpoints, by name; `default` is there."))
         elif field.name == "decoding":
             for role in msgspec.structs.fields(config.DecodingByRole):
-                parts.append(_table(f"decoding.{role.name}", config.Decoding, "", role.default))
+                parts.append(_table(f"decoding.{role.name}", type(role.default), "", role.default))
         else:
             parts.append(_table(field.name, field.type, ""))
     return "\n".join(parts)

@@ -20,6 +20,7 @@ from experts.actor import Actor
 from experts.fact_retriever import FactRetriever, RetrieverQuery
 from experts.planner import Planner, PlannerQuery
 from experts.preference_reasoner import PreferenceReasoner
+from experts.prompted_planner import PromptedPlanner
 from experts.replies import ActorReply
 from harness.core.errors import HarnessError
 from harness.core.lane import Lane, RunSync, batch_lane, call_lane
@@ -52,7 +53,7 @@ class NetworkOfExperts:
         self,
         *,
         actor: Actor,
-        planner: Planner | None = None,
+        planner: Planner | PromptedPlanner | None = None,
         reasoner: PreferenceReasoner | None = None,
         retriever: FactRetriever | None = None,
         reward: Judge | None = None,
@@ -72,7 +73,11 @@ class NetworkOfExperts:
                 query.state, strategy=query.strategy, preferences=query.preferences, candidates=query.candidates
             )
 
-        self._planner: Lane[PlannerQuery, Decision] | None = thread("planner", planner.decide) if planner else None
+        self._planner: Lane[PlannerQuery, Decision] | None = None
+        if isinstance(planner, PromptedPlanner):
+            self._planner = calls("planner", planner.choose)
+        elif planner is not None:
+            self._planner = thread("planner", planner.decide)
         self._reasoner: Lane[State, str] | None = calls("preference reasoner", reasoner.infer) if reasoner else None
         self._retriever: Lane[RetrieverQuery, Evidence] | None = (
             thread("fact retriever", retriever.retrieve) if retriever else None

@@ -22,6 +22,8 @@ _MAX_PREFERENCE_CHARS = 400
 # About 100 tokens: a small model that rambles must not flood the actor's prompt or the retriever's query.
 
 _RATING = re.compile(r"[ \t\r\n]*([1-5])\.?[ \t\r\n]*")
+# Not a word of one letter: "A film ..." and "I'd say ..." choose nothing.
+_LETTER = re.compile(r"[\s\"'(\[*]*([A-Z])'?\s*(?:[.)\]:=*\"]|$)")
 _LABEL = re.compile(r"[\s\-*#>]*(wants|avoids|seen)\W*:\s*(.*)", re.IGNORECASE)
 _EMPTY_WORDS = frozenset(
     {"", "none", "nothing", "n/a", "nothing known", "nothing known yet", "unknown", "not mentioned"}
@@ -36,6 +38,12 @@ def read_rating(text: str) -> int | None:
     """A reply that is one digit 1..5 (blanks around it and one full stop allowed), or None."""
     match = _RATING.fullmatch(text)
     return int(match[1]) if match else None
+
+
+def read_letter(text: str, letters: Sequence[str]) -> str | None:
+    """A reply that begins with one of these letters alone, perhaps in brackets, as in ``B``, ``(B)`` or ``B = ...``."""
+    match = _LETTER.match(text)
+    return match[1] if match and match[1] in letters else None
 
 
 class Preferences(Struct, frozen=True, kw_only=True):

@@ -36,12 +36,12 @@ _MASS_TOLERANCE = 1e-3
 
 
 class LabelReading(Struct, frozen=True, kw_only=True):
-    """The judge's distribution over the five labels."""
+    """A model's distribution over the labels that it was asked to choose from; a judge's are 1..5."""
 
     distribution: tuple[float, ...]
-    """p(1..5) at the judge's temperature, sums to 1."""
+    """In the labels' order, at the role's temperature, sums to 1."""
     label_mass: float
-    """Probability of any label at temperature 1, before normalising; low means that the judge wanted to say more."""
+    """Probability of any label at temperature 1, before normalising; low means that the model wanted to say more."""
 
 
 class RewardExpert:
@@ -141,14 +141,16 @@ def expected_rating(distribution: Sequence[float]) -> float:
     return min(max(mean, 1.0), 5.0)  # p sums to 1 only up to rounding
 
 
-def read_labels(logprobs: Mapping[str, float], temperature: float) -> LabelReading | None:
-    """softmax(l / T) over the five labels; None where a label is absent or the values are no log-probabilities.
+def read_labels(
+    logprobs: Mapping[str, float], temperature: float, labels: Sequence[str] = LABELS
+) -> LabelReading | None:
+    """softmax(l / T) over the labels; None where a label is absent or the values are no log-probabilities.
 
     ``-inf`` is a probability of 0. The label mass is the sum of exp(l) as the server gave them.
     """
-    if not all(label in logprobs for label in LABELS):
+    if not all(label in logprobs for label in labels):
         return None
-    values = [logprobs[label] for label in LABELS]
+    values = [logprobs[label] for label in labels]
     best = max(values)
     if any(math.isnan(value) or value == math.inf for value in values) or best == -math.inf:
         return None

@@ -35,7 +35,7 @@ from rich.console import Console
 from harness.app.inputs import read_inputs
 from harness.app.playground import open_playground
 from harness.app.progress import Progress
-from harness.app.wiring import check_models
+from harness.app.wiring import check_models, with_given_policy
 from harness.core.config import load_config
 from harness.core.conversation import converse
 from harness.core.episode import build
@@ -235,7 +235,7 @@ class CRSPlannerEnv(gymnasium.Env[str, int]):
 
     async def _serve(self) -> None:
         progress = Progress(Console(quiet=True), quiet=True)
-        async with open_playground(self._config, self._inputs, self, progress) as players:
+        async with open_playground(with_given_policy(self._config), self._inputs, self, progress) as players:
             while True:
                 job = await trio.to_thread.run_sync(self._jobs.get, abandon_on_cancel=True)
                 if job is None:

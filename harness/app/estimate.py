@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from experts.prompts import actor_messages, judge_messages, reasoner_messages
+from experts.prompts import actor_messages, judge_messages, planner_messages, reasoner_messages
 from harness.app.inputs import Inputs
 from harness.core.config import Config
 from harness.core.messages import Message, State, Struct, Turn, Usage
@@ -20,7 +20,7 @@ from simulator.seeker import build_prompt
 _CHARACTERS_PER_TOKEN = 4
 _MESSAGE = "I think a film like this could be right for you, and I can tell you more about it. What do you say?"
 _PREFERENCES = "Wants: thriller; crime; Al Pacino; 1990s"
-_REPLY_TOKENS = {"preference_reasoner": 30, "actor": 60, "seeker": 50, "reward": 1, "evaluator": 1}
+_REPLY_TOKENS = {"planner": 1, "preference_reasoner": 30, "actor": 60, "seeker": 50, "reward": 1, "evaluator": 1}
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
@@ -50,6 +50,8 @@ def estimate(config: Config, inputs: Inputs) -> Estimate:
     _add(usage, "seeker", episodes, build_prompt(scenario, State(episode="", seed=0, max_turns=1)))
     candidates = inputs.graph.items[: config.network.candidates]
     for _ in range(config.conversation.max_turns):
+        if "planner" in config.roles_in_use:
+            _add(usage, "planner", episodes, planner_messages(state, inputs.strategies))
         if "preference_reasoner" not in config.network.without:
             _add(usage, "preference_reasoner", episodes, reasoner_messages(state))
         spoken = actor_messages(state, strategy=inputs.strategies[0], preferences=_PREFERENCES, candidates=candidates)

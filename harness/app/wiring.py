@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import platformdirs
 import trio
 
@@ -28,6 +29,7 @@ from experts.fact_retriever import FactRetriever
 from experts.network import NetworkOfExperts
 from experts.planner import Planner
 from experts.preference_reasoner import PreferenceReasoner
+from experts.prompted_planner import PromptedPlanner
 from experts.reward import RewardExpert, RewardMode
 from harness.app.inputs import Inputs, episode_seed
 from harness.app.progress import Progress
@@ -36,7 +38,7 @@ from harness.app.servers import open_server
 from harness.core.config import Config, Model
 from harness.core.config import Planner as PlannerConfig
 from harness.core.conversation import Cast, Spent
-from harness.core.errors import InputError
+from harness.core.errors import ExpertError, InputError
 from harness.core.lane import Lane, batch_lane, call_lane
 from harness.core.ledger import Ledger
 from harness.core.llm import OpenAIChat
@@ -112,8 +114,22 @@ def fixed_planner_of(config: Config, inputs: Inputs) -> Policy:
         case "rule":
             personas = {episode_seed(config, s): s.persona for s in (*inputs.held_out, *inputs.training)}
             return RulePolicy(keys, config.planner.rule, personas)
+        case "prompted":
+            return _AskedAsModel()
         case _:
             return UniformPolicy(keys)
+
+
+class _AskedAsModel:
+    """In the prompted planner's place where a policy is wanted: it never decides, and least of all uniformly."""
+
+    def distribution(self, state: State) -> tuple[float, ...]:
+        raise ExpertError('planner.kind = "prompted" chooses as a model (experts.prompted_planner), not as a policy')
+
+
+def with_given_policy(config: Config) -> Config:
+    """The config for players whose planner is the caller's policy, whatever planner it names itself."""
+    return msgspec.structs.replace(config, planner=msgspec.structs.replace(config.planner, kind="uniform"))
 
 
 def index_of(inputs: Inputs, progress: Callable[[int, int], None]) -> EntityIndex:
@@ -229,7 +245,10 @@ async def open_players(
     *,
     baseline: str = "",
 ) -> AsyncIterator[NetworkPlayers]:
-    """All experts on their lanes, at work until the block ends; ``baseline`` names another recommender than RSO."""
+    """All experts on their lanes, at work until the block ends; ``baseline`` names another recommender than RSO.
+
+    ``policy_at`` is not asked where the config's planner is a prompted one (see `with_given_policy`).
+    """
     ledger = Ledger()
 
     def model(role: str) -> ChatModel:
@@ -254,9 +273,25 @@ async def open_players(
     if baseline:
         without = ("planner", "preference_reasoner", "fact_retriever")
     decoding, strategies = config.decoding, inputs.strategies
+
+    async def planner() -> Planner | PromptedPlanner | None:
+        if "planner" in without:
+            return None
+        if config.planner.kind != "prompted":
+            return Planner(policy_at, strategies)
+        offered = await clients[config.roles.planner].capabilities()
+        if not offered.label_logprobs:
+            progress.say("planner: the server gives no label log-probabilities, so its distribution is sampled")
+        return PromptedPlanner(
+            model("planner"),
+            strategies,
+            labels=offered.label_logprobs,
+            temperature=decoding.planner.temperature,
+        )
+
     retriever = FactRetriever(inputs.graph, index, retriever_encoder().embed, candidates=config.network.candidates)
     network = NetworkOfExperts(
-        planner=None if "planner" in without else Planner(policy_at, strategies),
+        planner=await planner(),
         reasoner=None
         if "preference_reasoner" in without
         else PreferenceReasoner(

@@ -96,6 +96,8 @@ class Roles(Struct, frozen=True, kw_only=True):
     seeker: str = "default"
     reward: str = "default"
     evaluator: str = "default"
+    planner: str = "default"
+    """Of ``planner.kind = "prompted"``; no other planner is a language model."""
 
 
 class Decoding(Struct, frozen=True, kw_only=True):
@@ -105,12 +107,19 @@ class Decoding(Struct, frozen=True, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=1, le=8192)]
 
 
+class PlannerDecoding(Struct, frozen=True, kw_only=True):
+    """How a prompted planner's strategy is drawn."""
+
+    temperature: Annotated[float, Meta(gt=0.0, le=2.0)] = 1.0
+
+
 class DecodingByRole(Struct, frozen=True, kw_only=True):
     """Decoding of the roles that write text; the judges' is in ``reward``."""
 
     preference_reasoner: Decoding = Decoding(temperature=0.0, max_tokens=96)
     actor: Decoding = Decoding(temperature=0.7, max_tokens=192)
     seeker: Decoding = Decoding(temperature=0.7, max_tokens=160)
+    planner: PlannerDecoding = PlannerDecoding()
 
 
 class Scheduler(Struct, frozen=True, kw_only=True):
@@ -140,7 +149,8 @@ class Network(Struct, frozen=True, kw_only=True):
 class Planner(Struct, frozen=True, kw_only=True):
     """The policy over strategies."""
 
-    kind: Literal["encoder", "tabular", "uniform", "fixed", "rule"] = "encoder"
+    kind: Literal["encoder", "tabular", "uniform", "fixed", "rule", "prompted"] = "encoder"
+    """The first two learn. ``prompted``: the model of ``roles.planner`` is shown the strategies and chooses."""
     strategy: str = ""
     """``fixed``: the strategy it always takes."""
     schedule: tuple[str, ...] = ()
@@ -246,7 +256,13 @@ class Config(Struct, frozen=True, kw_only=True):
     @property
     def models_in_use(self) -> tuple[str, ...]:
         """Names of the models that some role uses, sorted."""
-        return tuple(sorted({getattr(self.roles, role) for role in self.roles.__struct_fields__}))
+        return tuple(sorted({getattr(self.roles, role) for role in self.roles_in_use}))
+
+    @property
+    def roles_in_use(self) -> tuple[str, ...]:
+        """The roles that a model plays; the planner's only where it is a prompted one."""
+        asked = self.planner.kind == "prompted" and "planner" not in self.network.without
+        return tuple(role for role in self.roles.__struct_fields__ if role != "planner" or asked)
 
     @property
     def training_episodes(self) -> int:
@@ -349,7 +365,7 @@ def config_from_tree(tree: Mapping[str, Any]) -> Config:
 
 
 def _check_together(config: Config) -> None:
-    for role in Roles.__struct_fields__:
+    for role in config.roles_in_use:
         name = getattr(config.roles, role)
         if name not in config.models:
             known = ", ".join(sorted(config.models)) or "none"

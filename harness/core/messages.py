@@ -129,7 +129,7 @@ class State(Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, turns=(*self.turns[:-1], last))
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The planner's choice h_t with the whole acting distribution pi(.|s_t)."""
 
     strategy: str
@@ -137,6 +137,10 @@ class Decision(Struct, frozen=True, kw_only=True):
     probabilities: tuple[float, ...]
     """In the order of the run's strategy list; sums to 1."""
     policy_version: int
+    label_mass: float | None = None
+    """Of a prompted planner: probability that its model's next token was any of the strategies' letters."""
+    invalid: int = 0
+    """Of a prompted planner that is sampled: replies that named no strategy."""
 
     @property
     def log_probability(self) -> float:

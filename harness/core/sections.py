@@ -14,6 +14,7 @@ role                   system message                  user message
 preference_reasoner    ROLE, INSTRUCTIONS              DIALOGUE, TASK
 actor                  ROLE, INSTRUCTIONS              DIALOGUE, TURN, PREFERENCES, CANDIDATES, STRATEGY, TASK
 seeker                 ROLE, INSTRUCTIONS              PERSONA, GOAL, DIALOGUE, TASK
+planner (prompted)     ROLE, INSTRUCTIONS              DIALOGUE, PLAYED, TURN, TASK
 reward, evaluator      ROLE, INSTRUCTIONS              DIALOGUE, TASK
 =====================  ==============================  =================================================
 
@@ -25,6 +26,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from harness.core.messages import Message, Utterance
 
@@ -38,10 +40,10 @@ def render(sections: Mapping[str, str]) -> str:
     """Sections in order; empty bodies are left out. Names are capitals and blanks."""
     parts = []
     for name, body in sections.items():
-        if not _HEADER.match(f"### {name}"):
+        if not _is_name(name):
             raise ValueError(f"{name!r} is not a section name")
         if body:
-            escaped = _ESCAPE.sub(r"\\\g<0>", body)
+            escaped = _ESCAPE.sub(r"\\\g<0>", body) if "### " in body else body
             parts.append(f"### {name}\n{escaped}\n")
     return "\n".join(parts)
 
@@ -96,6 +98,16 @@ def parse_dialogue(text: str) -> tuple[Utterance, ...]:
 def prompt(role: str, instructions: str, user: Mapping[str, str]) -> tuple[Message, ...]:
     """The two messages of every expert: a stable system message and the user message's sections."""
     return (
-        Message(role="system", content=render({"ROLE": role, "INSTRUCTIONS": instructions})),
+        _system(role, instructions),
         Message(role="user", content=render(user)),
     )
+
+
+@lru_cache(maxsize=64)
+def _system(role: str, instructions: str) -> Message:
+    return Message(role="system", content=render({"ROLE": role, "INSTRUCTIONS": instructions}))
+
+
+@lru_cache(maxsize=64)
+def _is_name(name: str) -> bool:
+    return _HEADER.match(f"### {name}") is not None

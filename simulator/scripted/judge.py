@@ -9,7 +9,7 @@ well. The evaluator is the same reader with a stricter eye and a longer memory: 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -47,17 +47,17 @@ def distribution(role: str, sections: Mapping[str, str], ear: Ear) -> tuple[floa
     return _binned(reading(role, sections.get("DIALOGUE", ""), ear))
 
 
-def sample(probabilities: tuple[float, ...], temperature: float, dice: Dice) -> str:
-    """One digit drawn at this temperature; at 0 the likeliest."""
+def sample(probabilities: Sequence[float], temperature: float, dice: Dice, labels: Sequence[str] = LABELS) -> str:
+    """One label drawn at this temperature; at 0 the likeliest."""
     if temperature <= 0.0:
-        return LABELS[max(range(len(LABELS)), key=probabilities.__getitem__)]
+        return labels[max(range(len(labels)), key=probabilities.__getitem__)]
     weights = [p ** (1.0 / temperature) for p in probabilities]
     mark = dice.uniform("score") * sum(weights)
-    for label, weight in zip(LABELS, weights, strict=True):
+    for label, weight in zip(labels, weights, strict=True):
         mark -= weight
         if mark < 0.0:
             return label
-    return LABELS[-1]
+    return labels[-1]
 
 
 @lru_cache(maxsize=4096)

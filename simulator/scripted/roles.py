@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.core.messages import Message, Struct
 from harness.core.sections import parse
 from harness.domain.knowledge_graph import KnowledgeGraph
-from simulator.scripted import actor, examiner, guests, judge, reasoner, user
+from simulator.scripted import actor, examiner, guests, judge, planner, reasoner, user
 from simulator.scripted.dice import Dice
 from simulator.scripted.hearing import Ear
 
@@ -15,6 +15,7 @@ _WRITERS = {
     "preference_reasoner": reasoner.answer,
     "actor": actor.answer,
     "seeker": user.answer,
+    planner.ROLE: planner.answer,
     **guests.WRITERS,
 }
 _JUDGES = {
@@ -57,14 +58,16 @@ class World:
 
     def replies(self, prompt: Prompt, *, n: int, seed: int | None, temperature: float) -> list[str]:
         """n texts; sample i uses seed + i, as vLLM does."""
-        if prompt.role in _JUDGES:
-            probabilities = _JUDGES[prompt.role](prompt.role, prompt.sections, self.ear)
-            return [judge.sample(probabilities, temperature, dice) for dice in self._dice(prompt, n, seed, temperature)]
+        throws = self._dice(prompt, n, seed, temperature)
+        if chosen := self.label_probabilities(prompt):
+            return [judge.sample(tuple(chosen.values()), temperature, dice, tuple(chosen)) for dice in throws]
         writer = _WRITERS[prompt.role]
-        return [writer(prompt.sections, dice, self.ear) for dice in self._dice(prompt, n, seed, temperature)]
+        return [writer(prompt.sections, dice, self.ear) for dice in throws]
 
     def label_probabilities(self, prompt: Prompt) -> dict[str, float]:
-        """The judge's label -> probability for the first token of its reply; empty for the roles that write."""
+        """Label -> probability for the first token of a reply that is a choice; empty for the roles that write."""
+        if prompt.role == planner.ROLE:
+            return planner.distribution(prompt.sections, self.ear)
         if prompt.role not in _JUDGES:
             return {}
         return dict(zip(judge.LABELS, _JUDGES[prompt.role](prompt.role, prompt.sections, self.ear), strict=True))

@@ -81,9 +81,14 @@ def uniform_choice(view: View) -> str:
     return KEYS[int(view.luck * len(KEYS))]
 
 
+def human_counts(turn: int) -> dict[str, int]:
+    """How often people chose each strategy in this turn, from 1; one that they never chose is left out."""
+    return _HUMAN[min(turn, len(_HUMAN)) - 1]
+
+
 def human_choice(view: View) -> str:
     """The human frequencies of the turn."""
-    counts = _HUMAN[min(view.turn, len(_HUMAN)) - 1]
+    counts = human_counts(view.turn)
     mark = view.luck * sum(counts.values())
     for key, count in counts.items():
         mark -= count

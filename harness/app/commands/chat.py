@@ -17,7 +17,7 @@ from harness.app.inputs import Inputs, read_inputs
 from harness.app.live_view import harmless
 from harness.app.playground import open_playground
 from harness.app.progress import Progress
-from harness.app.wiring import BASELINES, NetworkPlayers, check_models, fixed_planner_of
+from harness.app.wiring import BASELINES, NetworkPlayers, check_models, fixed_planner_of, with_given_policy
 from harness.core.config import Config, load_config
 from harness.core.errors import ExpertError, HarnessError, InputError
 from harness.core.messages import Goal, RecommenderTurn, State, Turn
@@ -47,7 +47,7 @@ def chat(
     check_models(config)
     inputs = read_inputs(config)
     policy = _policy(config, inputs, checkpoint)
-    talk = _Talk(config, inputs, console, read)
+    talk = _Talk(with_given_policy(config) if checkpoint else config, inputs, console, read)
     try:
         trio.run(talk.main, policy, baseline)
     except BaseExceptionGroup as group:

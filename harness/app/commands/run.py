@@ -252,7 +252,7 @@ def _summarize(
 
 def world_of(config: Config) -> str:
     """Where a run's numbers come from: the scripted world, or the models by role."""
-    roles = {role: config.models[getattr(config.roles, role)] for role in config.roles.__struct_fields__}
+    roles = {role: config.models[getattr(config.roles, role)] for role in config.roles_in_use}
     if all(model.backend == "scripted" for model in roles.values()):
         return SCRIPTED
     by_model: dict[str, list[str]] = {}
@@ -264,7 +264,7 @@ def world_of(config: Config) -> str:
 def _roles(config: Config) -> dict[str, list[str]]:
     """Model -> the roles that it plays."""
     roles: dict[str, list[str]] = {name: [] for name in config.models}
-    for role in config.roles.__struct_fields__:
+    for role in config.roles_in_use:
         roles[getattr(config.roles, role)].append(role)
     return roles
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from experts.prompts import actor_messages, judge_messages, reasoner_messages
+from experts.prompts import actor_messages, judge_messages, planner_messages, reasoner_messages
 from harness.app.inputs import read_inputs
 from harness.app.report.record import TRAIN, read_record, visible
 from harness.core.config import load_config
@@ -34,6 +34,8 @@ class Moment(Struct, frozen=True, kw_only=True):
     strategy: Strategy | None
     preferences: str
     candidates: tuple[Item, ...]
+    asked: tuple[Strategy, ...] | None
+    """What a prompted planner chooses from; None for one that is no language model."""
 
 
 def show_prompts(target: Path, overrides: list[str], episode: str, turn: int, console: Console) -> None:
@@ -47,7 +49,10 @@ def show_prompts(target: Path, overrides: list[str], episode: str, turn: int, co
             raise InputError("--episode needs a run directory")
         moment = _from_data(target, overrides, turn)
     console.print(Text(visible(moment.where), style="bold"), soft_wrap=True)
-    _say(console, "planner reads", [Message(role="user", content=state_text(moment.before).text)])
+    if moment.asked is None:
+        _say(console, "planner reads", [Message(role="user", content=state_text(moment.before).text)])
+    else:
+        _say(console, "planner", planner_messages(moment.before, moment.asked))
     _say(console, "preference_reasoner", reasoner_messages(moment.before))
     spoken = actor_messages(
         moment.before, strategy=moment.strategy, preferences=moment.preferences, candidates=moment.candidates
@@ -77,6 +82,7 @@ def _played(folder: Path, name: str, turn: int) -> Moment:
         strategy=next((s for s in record.strategies if s.key == chosen), None),
         preferences=transition.preferences,
         candidates=tuple(record.items[item] for item in ranked if item in record.items),
+        asked=record.strategies if "planner" in record.config.roles_in_use else None,
     )
 
 
@@ -108,6 +114,7 @@ def _from_data(file: Path, overrides: list[str], turn: int) -> Moment:
         strategy=next((s for s in inputs.strategies if s.key == played.strategy), inputs.strategies[0]),
         preferences=played.preferences or "Wants: nothing known yet",
         candidates=inputs.graph.items[: config.network.candidates],
+        asked=inputs.strategies if "planner" in config.roles_in_use else None,
     )
 
 

@@ -56,10 +56,7 @@ class PastRun(Struct, frozen=True, kw_only=True):
     def recorded_models(self) -> dict[str, Served]:
         """Every model that the run used, answering from the tape."""
         tape = self.tape()
-        return {name: tape.replaying(name) for name in {getattr(self.config.roles, role) for role in ROLES}}
-
-
-ROLES = ("preference_reasoner", "actor", "seeker", "reward", "evaluator")
+        return {name: tape.replaying(name) for name in self.config.models_in_use}
 
 
 def open_past(folder: Path, phases: Sequence[str] = ()) -> PastRun:

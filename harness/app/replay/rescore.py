@@ -22,7 +22,7 @@ from scipy import stats
 from harness.app.evaluation.statistics import Estimate, paired_difference
 from harness.app.evaluation.summary import cell
 from harness.app.progress import Progress
-from harness.app.replay.past import ROLES, PastRun, for_each, run_with_progress, with_players
+from harness.app.replay.past import PastRun, for_each, run_with_progress, with_players
 from harness.app.wiring import open_models
 from harness.core.config import Config, Roles
 from harness.core.episode import Episode
@@ -95,7 +95,7 @@ def _read(run: PastRun, judge: str, config: Config, folder: Path, progress: Prog
     readings: list[Reading] = []
     model = getattr(config.roles, judge)
     # One model plays all roles, so that no other server is started; only the judge is asked.
-    alone = msgspec.structs.replace(config, roles=Roles(**dict.fromkeys(ROLES, model)))
+    alone = msgspec.structs.replace(config, roles=Roles(**dict.fromkeys(Roles.__struct_fields__, model)))
 
     async def main(progress: Progress) -> None:
         async with open_models(alone, run.inputs, folder, progress) as models:

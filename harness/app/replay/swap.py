@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.app.progress import Progress
-from harness.app.replay.past import ROLES, Outcome, PastRun, Unlogged, play_again, run_with_progress
+from harness.app.replay.past import Outcome, PastRun, Unlogged, play_again, run_with_progress
 from harness.app.replay.rescore import JUDGES
 from harness.app.wiring import open_models
 from harness.core.config import Config, Roles
@@ -46,8 +46,9 @@ class Fate(Struct, frozen=True, kw_only=True):
 def swap(run: PastRun, assignment: str, config: Config, folder: Path, console: Console, *, quiet: bool) -> list[Fate]:
     """Print how many episodes left the record in which turn; ``config`` holds the new model."""
     role, equals, name = assignment.partition("=")
-    if not equals or role not in ROLES:
-        raise InputError(f"--swap wants ROLE=MODEL with a role of {', '.join(ROLES)}, not {assignment!r}")
+    known = run.config.roles_in_use
+    if not equals or role not in known:
+        raise InputError(f"--swap wants ROLE=MODEL with a role of {', '.join(known)}, not {assignment!r}")
     if name not in config.models:
         raise InputError(f"--swap: there is no [models.{name}]; known: {', '.join(sorted(config.models))}")
     if role in JUDGES and config.reward != run.config.reward:
@@ -64,7 +65,7 @@ def swap(run: PastRun, assignment: str, config: Config, folder: Path, console: C
 
 def _play(run: PastRun, role: str, name: str, config: Config, folder: Path, progress: Progress) -> list[Fate]:
     fates: list[Fate] = []
-    alone = msgspec.structs.replace(config, roles=Roles(**dict.fromkeys(ROLES, name)))
+    alone = msgspec.structs.replace(config, roles=Roles(**dict.fromkeys(Roles.__struct_fields__, name)))
     decoding = run.config.decoding
     if role not in JUDGES:
         decoding = msgspec.structs.replace(decoding, **{role: getattr(config.decoding, role)})
