@@ -8,7 +8,7 @@ from support.episodes import scenario
 
 from harness.app.progress import Progress
 from harness.app.session import Session
-from harness.core.config import Config
+from harness.core.config import Config, Scheduler
 from harness.core.conversation import Cast, Spent
 from harness.core.episode import Episode
 from harness.core.eventlog import open_log, read_episodes
@@ -57,7 +57,8 @@ def test_bugs_before_and_in_a_conversation_are_finished_episodes(tmp_path: Path)
     async def main() -> tuple[Episode, ...]:
         async with open_log(path) as log:
             progress = Progress(Console(quiet=True), quiet=True)
-            session = Session(Config(), log, Players(), progress, Stopping(1.0), ())
+            one_by_one = Config(scheduler=Scheduler(max_live_conversations=1))
+            session = Session(one_by_one, log, Players(), progress, Stopping(1.0), ())
             return await session.play(session.jobs("before", [scenario(f"s{n}") for n in range(4)], lambda index: 0))
 
     played = trio.run(main)

@@ -33,7 +33,7 @@ from harness.core.limit import InFlightLimit
 from harness.core.messages import ChatReply, ChatRequest, Struct
 from harness.core.retry import FailureKind, RetryPolicy, TransientFailure, retrying
 from harness.core.sections import prompt
-from harness.core.transport import PlainTransport
+from harness.core.transport import PlainTransport, Post, Reply, post
 
 T = TypeVar("T")
 
@@ -92,17 +92,18 @@ class OpenAIChat:
         if transport is None and root.startswith("http://"):
             transport = PlainTransport()
         # Over TLS httpx2's own pool serves, with the proxies and certificates that the environment names.
+        self._plain = transport if isinstance(transport, PlainTransport) else None
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=max_connections)
         self._http = httpx2.AsyncClient(transport=transport, timeout=None, limits=limits, trust_env=transport is None)
         self._sdk = openai.AsyncOpenAI(
             base_url=base_url, api_key=api_key or "none", max_retries=0, timeout=None, http_client=self._http
         )
         base = str(self._sdk.base_url).rstrip("/")
-        self._chat_url = httpx2.URL(f"{base}/chat/completions")
-        self._tokenize_url = httpx2.URL(f"{base.removesuffix('/v1')}/tokenize")
-        self._headers = httpx2.Headers(
+        headers = httpx2.Headers(
             {**self._sdk.auth_headers, "content-type": "application/json", "user-agent": "rso-harness"}
         )
+        self._chat_route = _Route(httpx2.URL(f"{base}/chat/completions"), headers)
+        self._tokenize_route = _Route(httpx2.URL(f"{base.removesuffix('/v1')}/tokenize"), headers)
         self._label_ids: dict[str, int] = {}
         self._capabilities: Capabilities | None = None
         self._asking = trio.Lock()
@@ -176,7 +177,7 @@ class OpenAIChat:
             if label not in self._label_ids:
                 body = wire.encode_tokenize(label, model=self.model)
                 try:
-                    tokens, _ = await self._call(self._tokenize_url, body, wire.decode_tokenize)
+                    tokens, _ = await self._call(self._tokenize_route, body, wire.decode_tokenize)
                 except RunStopped as error:
                     if isinstance(error.__cause__, TransientFailure):
                         raise
@@ -189,16 +190,16 @@ class OpenAIChat:
     async def _chat(self, request: ChatRequest, *, constrain: bool) -> tuple[ChatReply, int]:
         body = wire.encode_chat(request, model=self.model, label_ids=self._label_ids, constrain=constrain)
         reply, retries = await self._call(
-            self._chat_url, body, lambda answer: wire.decode_chat(answer, request, label_ids=self._label_ids)
+            self._chat_route, body, lambda answer: wire.decode_chat(answer, request, label_ids=self._label_ids)
         )
         if not reply.texts:
             raise CallError(f"{self.model} at {self.shown_url} answered the {request.role} without any choice")
         return reply, retries
 
-    async def _call(self, url: httpx2.URL, body: bytes, decode: Callable[[bytes], T]) -> tuple[T, int]:
+    async def _call(self, route: _Route, body: bytes, decode: Callable[[bytes], T]) -> tuple[T, int]:
         """One call with its retries; the border where the client's failures become the project's errors."""
         try:
-            return await retrying(lambda: self._attempt(url, body, decode), self._retry)
+            return await retrying(lambda: self._attempt(route, body, decode), self._retry)
         except TransientFailure as failure:
             message = f"{self.model} at {self.shown_url}: {failure}, and the retries are spent"
             # A server that is gone or takes no more calls fails everybody; the rest may be this request's own fault.
@@ -206,39 +207,63 @@ class OpenAIChat:
             error = RunStopped(message) if lost else CallError(message)
             raise error from failure
 
-    async def _attempt(self, url: httpx2.URL, body: bytes, decode: Callable[[bytes], T]) -> T:
+    async def _attempt(self, route: _Route, body: bytes, decode: Callable[[bytes], T]) -> T:
         async with self.limit.slots:
             started_at = trio.current_time()
-            response: httpx2.Response | None = None
+            reply: Reply | None = None
             with trio.move_on_after(self._timeout_s):
                 try:
-                    response = await self._http.send(httpx2.Request("POST", url, headers=self._headers, content=body))
+                    reply = await self._post(route, body)
                 except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                     raise TransientFailure("unreachable", f"no connection ({self._said(str(error))})") from error
                 except httpx2.RequestError as error:
                     raise TransientFailure("broken", f"broken exchange ({self._said(str(error))})") from error
-            if response is None:
+            if reply is None:
                 raise TransientFailure("deadline", f"no answer within {self._timeout_s:g} s")
-            status = response.status_code
+            status = reply.status
             if status == 429:
                 self.limit.pushed_back(started_at)
             elif status == 200:
                 self.limit.went_well()
         if status == 200:
             try:
-                return decode(response.content)
+                return decode(reply.body)
             except wire.UnreadableReply as error:
                 raise TransientFailure("unreadable", f"unreadable answer ({self._said(str(error))})") from error
-        said = f"status {status} ({wire.error_text(response.content, self._secrets)})"
+        said = f"status {status} ({wire.error_text(reply.body, self._secrets)})"
         if status in (408, 425, 429) or status >= 500:
-            wait_s = _retry_after(response.headers.get("retry-after"))
+            wait_s = _retry_after(_header(reply, b"retry-after"))
             raise TransientFailure(_KINDS.get(status, "server"), said, retry_after_s=wait_s)
         if status in _STOPS_THE_RUN:
             raise RunStopped(f"{self.model} at {self.shown_url}: {said}: {_STOPS_THE_RUN[status]}")
         raise _Refused(f"{self.model} at {self.shown_url}: {said}")
 
+    async def _post(self, route: _Route, body: bytes) -> Reply:
+        if self._plain is not None:
+            return await self._plain.send(route.prepared, body)
+        response = await self._http.send(httpx2.Request("POST", route.url, headers=route.headers, content=body))
+        return Reply(response.status_code, response.headers.raw, response.content)
+
     def _said(self, text: str) -> str:
         return wire.redact(text, self._secrets)
+
+
+class _Route:
+    """A URL of the server with the headers of every call to it."""
+
+    __slots__ = ("headers", "prepared", "url")
+
+    def __init__(self, url: httpx2.URL, headers: httpx2.Headers) -> None:
+        self.url = url
+        self.headers = headers
+        self.prepared: Post = post(url, headers)
+
+
+def _header(reply: Reply, name: bytes) -> str | None:
+    for key, value in reply.headers:
+        if key.lower() == name:
+            return value.decode("latin-1")
+    return None
 
 
 def _root(base_url: str) -> str:

@@ -133,7 +133,12 @@ async def run_conversations(
                         break
                     if admit is not None:
                         await admit(job)
-                    await slots.acquire()
+                    try:
+                        # Free places are filled at once: a wait for each would start one conversation a round of the
+                        # event loop, and a thousand of them over seconds.
+                        slots.acquire_nowait()
+                    except trio.WouldBlock:
+                        await slots.acquire()
                     nursery.start_soon(one, job, name=job.episode)
             finally:
                 stopping._admission.discard(admission)

@@ -73,7 +73,8 @@ def _without_last_blanks(lines: list[str]) -> list[str]:
 def one_line(text: str) -> str:
     """Text without control characters and line breaks of any kind, runs of blanks folded."""
     if text.isprintable():
-        return " ".join(text.split())  # the ordinary case, without a look at every character
+        # The ordinary case, without a look at every character: a printable text's only white space is the blank.
+        return " ".join(text.split()) if "  " in text else text.strip()
     shown = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
     return " ".join(shown.split())
 

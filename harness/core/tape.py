@@ -20,6 +20,7 @@ from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -322,7 +323,7 @@ def _decoding(request: ChatRequest) -> _Decoding:
 
 def _form_of(request: ChatRequest) -> tuple[_Form, tuple[str, ...]]:
     """The form of a request and the digests of its sections."""
-    system = tuple(_short(message.content) for message in request.messages if message.role == "system")
+    system = tuple(_short_of_many(message.content) for message in request.messages if message.role == "system")
     names: list[str] = []
     bodies: list[str] = []
     for message in request.messages:
@@ -331,8 +332,13 @@ def _form_of(request: ChatRequest) -> tuple[_Form, tuple[str, ...]]:
             pieces = _HEADER.split(message.content)
             names += ["", *pieces[1::2]]
             bodies += [_short(body) for body in pieces[::2]]
-    form = _Form(id="", role=request.role, decoding=_decoding(request), system=system, sections=tuple(names))
-    return msgspec.structs.replace(form, id=_digest(encode_record(form), 6)), tuple(bodies)
+    return _form(request.role, _decoding(request), system, tuple(names)), tuple(bodies)
+
+
+@lru_cache(maxsize=256)
+def _form(role: str, decoding: _Decoding, system: tuple[str, ...], sections: tuple[str, ...]) -> _Form:
+    form = _Form(id="", role=role, decoding=decoding, system=system, sections=sections)
+    return msgspec.structs.replace(form, id=_digest(encode_record(form), 6))
 
 
 def _shown(names: tuple[str, ...]) -> str:
@@ -341,6 +347,12 @@ def _shown(names: tuple[str, ...]) -> str:
 
 def _short(text: str) -> str:
     return _digest(text.encode("utf-8", "surrogatepass"), 6)
+
+
+@lru_cache(maxsize=64)
+def _short_of_many(text: str) -> str:
+    """For texts that most requests share."""
+    return _short(text)
 
 
 def _digest(content: bytes, length: int) -> str:

@@ -1,12 +1,15 @@
 """Plain HTTP/1.1 for httpx2 on trio: one connection a request under way, idle ones on a stack.
 
-The stock pool looks through all of its connections on every request, so its cost grows with their number: at 64 / 256
-requests in flight one call through it took 0.48 / 0.76 ms of CPU, through this transport 0.22 / 0.19 ms (same client
-above, 2-core x86 machine). The caller bounds how many requests are under way (`harness.core.limit`), so the pool needs
-no bound and no queue of its own. A connection whose request failed or was cancelled is closed, never reused.
+The stock pool looks through all of its connections on every request, so its cost grows with their number. The caller
+bounds how many requests are under way (`harness.core.limit`), so the pool needs no bound and no queue of its own. A
+connection whose request failed or was cancelled is closed, never reused.
 
-Built on h11 and trio, in the manner of httpcore's connections. Left out: TLS, HTTP/2, proxies (`llm.py` uses httpx2's
-own transport for https), time limits (callers hold a cancel scope) and retries (`retry.py`).
+Responses are parsed by httptools (C), a new parser for each, so that no state of one reaches the next; the socket is
+waited for with trio and read without it, since a reply is never there at once and trio's own streams pay a second
+round of the event loop for what is. Figures: ``benchmarks/RESULTS.md``.
+
+Left out: TLS, HTTP/2, proxies (`llm.py` uses httpx2's own transport for https), time limits (callers hold a cancel
+scope) and retries (`retry.py`).
 """
 
 from __future__ import annotations
@@ -14,8 +17,11 @@ from __future__ import annotations
 import select
 import socket
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
-import h11
+import httptools
 import httpx2
 import trio
 
@@ -27,66 +33,137 @@ _IDLE_S = 60.0
 """Idle connections above this age are closed when the next request passes by; fewer open files, no timer."""
 
 
-class _Connection:
-    __slots__ = ("_parser", "_poll", "_stream", "idle_since")
+class Post(NamedTuple):
+    """Where requests go and what stands before each body: made once, used for every call."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
-        self._parser = h11.Connection(h11.CLIENT)
+    origin: tuple[str, int]
+    head: bytes
+    """Up to the value of ``content-length``."""
+
+
+class Reply(NamedTuple):
+    """A response as bytes."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
+class _Answer:
+    """One response as httptools tells of it."""
+
+    __slots__ = ("_interim", "_parser", "complete", "headers", "keep_alive", "parts", "size", "status", "surplus")
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.complete = self.keep_alive = self.surplus = False
+        self._interim = False
+
+    def feed(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_message_begin(self) -> None:
+        self.surplus = self.complete
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        self._interim = status < 200
+        if self._interim:
+            self.headers.clear()
+        else:
+            self.status = status
+            self.keep_alive = self._parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        self.parts.append(body)
+        self.size += len(body)
+
+    def on_message_complete(self) -> None:
+        self.complete = not self._interim
+
+    def ended_by_close(self) -> bool:
+        """Whether the end of the connection is the end of this body, which no header bounds."""
+        return self.status > 0 and not any(
+            name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers
+        )
+
+
+class _Connection:
+    __slots__ = ("_poll", "_reusable", "_socket", "idle_since")
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
         self._poll = select.poll()
-        self._poll.register(stream.socket.fileno(), select.POLLIN)
+        self._poll.register(connected.fileno(), select.POLLIN)
+        self._reusable = False
         self.idle_since = 0.0
 
     def stale(self) -> bool:
         """Whether the server closed (or wrote to) an idle connection: either way it is readable."""
         return bool(self._poll.poll(0))
 
-    async def exchange(self, request: httpx2.Request) -> httpx2.Response:
-        parser = self._parser
-        body = await request.aread()
-        head = h11.Request(
-            method=request.method.encode("ascii"), target=request.url.raw_path, headers=request.headers.raw
-        )
-        # One write a request: head and body in one segment where they fit.
-        parts = [parser.send(head), parser.send(h11.Data(data=body)) if body else b"", parser.send(h11.EndOfMessage())]
-        await self._stream.send_all(b"".join(part for part in parts if part))
+    async def exchange(self, data: bytes) -> Reply:
+        self._reusable = False
+        await self._send(data)
         if _QUICKACK is not None:
             # asyncio leaves Nagle's algorithm on for listeners that it is handed (vLLM hands uvicorn one), and uvicorn
             # writes head and body apart: the body then waits for our delayed acknowledgement, 40 ms a call (measured:
             # median 48 ms, with this 0.5 ms). The kernel forgets the option, so it is set for each answer.
-            self._stream.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        response: h11.Response | None = None
-        chunks: list[bytes] = []
-        size = 0
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        answer = _Answer()
+        while not answer.complete:
+            data = await self._receive()
+            if not data:
+                if answer.ended_by_close():
+                    break
+                raise httpx2.RemoteProtocolError("the server closed the connection without an answer")
+            answer.feed(data)
+            if answer.size > _MOST_BYTES:
+                raise httpx2.ReadError(f"a response body above {_MOST_BYTES} bytes")
+        self._reusable = answer.complete and answer.keep_alive and not answer.surplus
+        return Reply(answer.status, answer.headers, b"".join(answer.parts))
+
+    async def _send(self, data: bytes) -> None:
+        rest = memoryview(data)
         while True:
-            event = parser.next_event()
-            if event is h11.NEED_DATA:
-                parser.receive_data(await self._stream.receive_some(_READ_BYTES))
-            elif isinstance(event, h11.Data):
-                chunks.append(bytes(event.data))
-                size += len(event.data)
-                if size > _MOST_BYTES:
-                    raise httpx2.ReadError(f"a response body above {_MOST_BYTES} bytes", request=request)
-            elif isinstance(event, h11.Response):
-                response = event
-            elif isinstance(event, h11.EndOfMessage):
-                break
-            elif isinstance(event, h11.ConnectionClosed):
-                raise httpx2.RemoteProtocolError("the server closed the connection without an answer", request=request)
-        assert response is not None  # h11 gives no EndOfMessage before a Response
-        return httpx2.Response(
-            response.status_code, headers=list(response.headers.raw_items()), content=b"".join(chunks), request=request
-        )
+            with suppress(BlockingIOError):
+                rest = rest[self._socket.send(rest) :]
+            if not rest:
+                return
+            await trio.lowlevel.wait_writable(self._socket)
+
+    async def _receive(self) -> bytes:
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                return self._socket.recv(_READ_BYTES)
+            except BlockingIOError:
+                continue
 
     def reusable(self) -> bool:
         """Ready for the next request, if both sides finished this one and want to go on."""
-        if self._parser.our_state is not h11.DONE or self._parser.their_state is not h11.DONE:
-            return False
-        self._parser.start_next_cycle()
-        return True
+        return self._reusable
 
-    async def close(self) -> None:
-        await trio.aclose_forcefully(self._stream)
+    def close(self) -> None:
+        self._socket.close()
+
+
+def post(url: httpx2.URL, headers: httpx2.Headers) -> Post:
+    """A prepared POST to ``url``; values that no header can carry must not be in ``headers``."""
+    lines = [b"POST %s HTTP/1.1" % url.raw_path, b"host: %s" % url.netloc]
+    lines += [b"%s: %s" % header for header in headers.raw]
+    return Post(_origin(url), b"\r\n".join([*lines, b"content-length: "]))
+
+
+def _origin(url: httpx2.URL) -> tuple[str, int]:
+    return url.host, url.port or 80
 
 
 class PlainTransport(httpx2.AsyncBaseTransport):
@@ -102,48 +179,63 @@ class PlainTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """One exchange; raises `httpx2.TransportError`."""
-        origin = (request.url.host, request.url.port or 80)
-        idle = self._idle.setdefault(origin, deque())
-        connection = await self._reuse(idle) or await self._connect(origin, request)
+        body = await request.aread()
+        lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+        lines += [b"%s: %s" % header for header in request.headers.raw]
+        status, headers, content = await self._exchange(_origin(request.url), b"\r\n".join([*lines, b"", body]))
+        return httpx2.Response(status, headers=list(headers), content=content, request=request)
+
+    async def send(self, to: Post, body: bytes) -> Reply:
+        """One POST without httpx2's objects, which cost as much as the exchange; raises `httpx2.TransportError`."""
+        # One write a request: head and body in one segment where they fit.
+        return await self._exchange(to.origin, b"%b%d\r\n\r\n%b" % (to.head, len(body), body))
+
+    async def _exchange(self, origin: tuple[str, int], data: bytes) -> Reply:
+        idle = self._idle.get(origin)
+        if idle is None:
+            idle = self._idle[origin] = deque()
+        connection = self._reuse(idle) or await self._connect(origin)
         try:
-            response = await connection.exchange(request)
+            reply = await connection.exchange(data)
             if connection.reusable():
                 connection.idle_since = trio.current_time()
                 idle.append(connection)
             else:
-                await connection.close()
-        except (trio.BrokenResourceError, OSError) as error:
-            await connection.close()
-            raise httpx2.ReadError(f"the connection broke: {error.__cause__ or error}", request=request) from error
-        except h11.RemoteProtocolError as error:
-            await connection.close()
-            raise httpx2.RemoteProtocolError(str(error), request=request) from error
+                connection.close()
+        except OSError as error:
+            connection.close()
+            raise httpx2.ReadError(f"the connection broke: {error}") from error
+        except httptools.HttpParserError as error:
+            connection.close()
+            raise httpx2.RemoteProtocolError(str(error)) from error
         except BaseException:
-            await connection.close()
+            connection.close()
             raise
-        return response
+        return reply
 
     async def aclose(self) -> None:
         """Close the idle connections; those of requests under way end with their requests."""
         for idle in self._idle.values():
             while idle:
-                await idle.pop().close()
+                idle.pop().close()
 
-    async def _reuse(self, idle: deque[_Connection]) -> _Connection | None:
+    def _reuse(self, idle: deque[_Connection]) -> _Connection | None:
         # The oldest lie on the left; the newest is taken, so that few stay warm and the rest can go.
         while idle and trio.current_time() - idle[0].idle_since > _IDLE_S:
-            await idle.popleft().close()
+            idle.popleft().close()
         while idle:
             connection = idle.pop()
             if not connection.stale():
                 return connection
-            await connection.close()
+            connection.close()
         return None
 
-    async def _connect(self, origin: tuple[str, int], request: httpx2.Request) -> _Connection:
+    async def _connect(self, origin: tuple[str, int]) -> _Connection:
         try:
             stream = await trio.open_tcp_stream(*origin)
         except OSError as error:
-            raise httpx2.ConnectError(error.strerror or str(error), request=request) from error
+            raise httpx2.ConnectError(error.strerror or str(error)) from error
         self._opened += 1
-        return _Connection(stream)
+        connected = socket.socket(fileno=stream.socket.detach())
+        connected.setblocking(False)
+        return _Connection(connected)
