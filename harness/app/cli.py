@@ -176,6 +176,24 @@ def replay(
 
 
 @app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="Study file (TOML).")],
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Directory of this study; given again, it goes on where it stopped.")
+    ] = None,
+    overrides: Overrides = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ARM", help="Only this arm (and base and tested); repeatable.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train and evaluate every arm of a study file over seeds, on the same scenarios: does learning work, and when?"""
+    from harness.app.commands import study as command
+
+    command.study(file, run_dir, overrides or [], Console(), only=only or [], quiet=quiet)
+
+
+@app.command()
 def compare(
     file: Annotated[Path, typer.Argument(help="Comparison file (TOML).")],
     run_dir: Annotated[

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from harness.core import rundir
-from harness.core.config import Config, config_from_tree, operational, settings
+from harness.core.config import Config, config_from_tree, flattened, operational, settings
 from harness.core.errors import InputError
 from harness.core.messages import Struct
 
@@ -72,10 +72,14 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def config_of(manifest: Manifest, folder: Path) -> Config:
-    """The config of a run directory; refuses one that was edited since, and names the keys."""
+    """The config of a run directory; refuses one that was edited since, and names the keys.
+
+    Keys that a newer version has added are no change: they have their defaults.
+    """
     config = config_from_tree(manifest.config)
     seals = _seals(config)
-    changed = [key for key in sorted(seals.keys() | manifest.seals.keys()) if seals.get(key) != manifest.seals.get(key)]
+    written = manifest.seals.keys() | {key for key in flattened(manifest.config) if not operational(key)}
+    changed = [key for key in sorted(written) if seals.get(key) != manifest.seals.get(key)]
     if changed:
         raise InputError(f"{folder / rundir.CONFIG} was changed since the run began: {', '.join(changed)}")
     return config

@@ -281,7 +281,12 @@ def operational(key: str) -> bool:
 
 def settings(config: Config) -> dict[str, Any]:
     """Every key of a config with its dotted path."""
-    return dict(_flat(msgspec.to_builtins(config), ""))
+    return flattened(msgspec.to_builtins(config))
+
+
+def flattened(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key -> value of a tree of plain values."""
+    return dict(_flat(tree, ""))
 
 
 PRESETS: Mapping[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -24,6 +24,7 @@ from harness.app.report.palette import in_groups, phase_colour, series_colour
 from harness.app.report.record import TRAIN, RunRecord, by_phase
 from harness.app.report.shares import shares_over_progress
 from harness.app.report.svg import Series
+from harness.domain.strategies import Strategy
 
 FIGURES = {"conv_sr": "Conv-SR", "wi": "WI (1-5)", "cred": "Cred (1-5)", "rec_sr": "Rec-SR", "recall_5": "R@5"}
 DPI = 200
@@ -33,10 +34,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([BM])(?![a-z])", re.IGNORECASE)
 def run_figures(record: RunRecord, world: str) -> Iterator[tuple[str, Figure]]:
     """(file name without ending, figure) of everything that a run has to show."""
     if record.of(TRAIN):
-        yield "learning_curve", _noted(learning_curve(record), world)
+        yield "learning_curve", noted(learning_curve(record), world)
     decided = [t.decision for episode in record.episodes for t in episode.transitions if t.decision is not None]
     if decided:
-        yield "strategies", _noted(strategy_heat_maps(record), world)
+        yield "strategies", noted(strategy_heat_maps(record), world)
 
 
 def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
@@ -47,9 +48,9 @@ def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
             continue
         ablated = [row for row in rows if row.system == comparison.reference or row.group == "ablation"]
         if any(row.group == "ablation" for row in ablated):
-            yield f"ablations_{dataset}", _noted(bars(ablated), comparison.world)
-        yield f"systems_{dataset}", _noted(bars(rows), comparison.world)
-        yield f"scale_{dataset}", _noted(scale(rows), comparison.world)
+            yield f"ablations_{dataset}", noted(bars(ablated), comparison.world)
+        yield f"systems_{dataset}", noted(bars(rows), comparison.world)
+        yield f"scale_{dataset}", noted(scale(rows), comparison.world)
 
 
 def write(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
@@ -65,11 +66,11 @@ def write(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
 
 def learning_curve(record: RunRecord) -> Figure:
     """Return and objective of each update's episodes with 95% t bands, and the policy's entropy."""
-    figure = _figure(9.6, 3.0)
+    figure = figure_of(9.6, 3.0)
     left, middle, right = figure.subplots(1, 3)
-    _curve(left, return_series(record, "literal", "R_1 (Eq. 8)", phase_colour(TRAIN)))
-    _curve(middle, return_series(record, record.config.rl.horizon, "objective", phase_colour("rl")))
-    _curve(right, update_series(record, "entropy", phase_colour("warmup")))
+    curve(left, return_series(record, "literal", "R_1 (Eq. 8)", phase_colour(TRAIN)))
+    curve(middle, return_series(record, record.config.rl.horizon, "objective", phase_colour("rl")))
+    curve(right, update_series(record, "entropy", phase_colour("warmup")))
     left.set_title("return in training", fontsize=10)
     middle.set_title(f"objective ({record.config.rl.horizon})", fontsize=10)
     right.set_title("entropy of the policy (nats)", fontsize=10)
@@ -78,11 +79,13 @@ def learning_curve(record: RunRecord) -> Figure:
     return figure
 
 
-def _curve(panel: Axes, series: Series) -> None:
+def curve(panel: Axes, series: Series) -> None:
+    """A line with its band."""
     known = [(x, y) for x, y in zip(series.x, series.y, strict=True) if y is not None]
     panel.plot(
-        [x for x, _ in known], [y for _, y in known], color=series.colour, linewidth=1.6, marker=".", markersize=4
-    )
+        [x for x, _ in known], [y for _, y in known],
+        color=series.colour, linewidth=1.6, marker=".", markersize=4, label=series.name,
+    )  # fmt: skip
     band = [
         (x, low, high)
         for x, low, high in zip(series.x, series.low, series.high, strict=False)
@@ -93,19 +96,25 @@ def _curve(panel: Axes, series: Series) -> None:
             [x for x, _, _ in band], [low for _, low, _ in band], [high for _, _, high in band],
             color=series.colour, alpha=0.18, linewidth=0,
         )  # fmt: skip
-    _plain(panel)
+    plain(panel)
 
 
 def strategy_heat_maps(record: RunRecord) -> Figure:
     """Fig. 3 of the paper as heat maps: strategy by conversation progress, one panel an evaluation."""
     shown = [(title, found) for phase, title, found in by_phase(record) if phase != TRAIN]
     shown = shown or [(title, found) for _, title, found in by_phase(record)]
-    order = in_groups(record.strategies)
-    shares = [shares_over_progress(found, record.strategies) for _, found in shown]
-    highest = max((share for parts in shares for part in parts for share in part.values()), default=1.0)
-    figure = _figure(1.8 + 2.6 * len(shown), 4.0)
-    panels: list[Axes] = list(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0])
-    for panel, (title, _), parts in zip(panels, shown, shares, strict=True):
+    return heat_maps(
+        {title: shares_over_progress(found, record.strategies) for title, found in shown}, record.strategies
+    )
+
+
+def heat_maps(shares: Mapping[str, Sequence[Mapping[str, float]]], strategies: Sequence[Strategy]) -> Figure:
+    """Title -> shares of the strategies in equal parts of a conversation, as panels of one scale."""
+    order = in_groups(strategies)
+    highest = max((share for parts in shares.values() for part in parts for share in part.values()), default=1.0)
+    figure = figure_of(1.8 + 2.6 * len(shares), 4.0)
+    panels: list[Axes] = list(figure.subplots(1, len(shares), sharey=True, squeeze=False)[0])
+    for panel, (title, parts) in zip(panels, shares.items(), strict=True):
         grid = [[part.get(strategy.key, 0.0) for part in parts] for strategy in order]
         image = panel.imshow(grid, aspect="auto", cmap="viridis", vmin=0.0, vmax=highest, extent=(0, 1, len(order), 0))
         panel.set_title(title, fontsize=10)
@@ -118,7 +127,7 @@ def strategy_heat_maps(record: RunRecord) -> Figure:
 
 def bars(rows: list[Row]) -> Figure:
     """One panel a measure, a bar a row, with intervals (Fig. 5 for the ablations)."""
-    figure = _figure(2.4 * len(FIGURES) + 1.2, 1.4 + 0.36 * len(rows))
+    figure = figure_of(2.4 * len(FIGURES) + 1.2, 1.4 + 0.36 * len(rows))
     panels: list[Axes] = list(figure.subplots(1, len(FIGURES), sharey=True))
     for panel, (metric, heading) in zip(panels, FIGURES.items(), strict=True):
         for place, row in enumerate(rows):
@@ -132,7 +141,7 @@ def bars(rows: list[Row]) -> Figure:
         panel.set_ylim(len(rows) - 0.5, -0.5)
         panel.set_xlim(left=0.0)
         panel.set_title(heading, fontsize=10)
-        _plain(panel)
+        plain(panel)
     return figure
 
 
@@ -140,7 +149,7 @@ def scale(rows: list[Row]) -> Figure:
     """Conv-SR over the size of the model where every model's name tells it, else over the recommender's tokens."""
     sizes = [size_of(row.model) for row in rows]
     by_size = all(size is not None for size in sizes)
-    figure = _figure(5.2, 3.6)
+    figure = figure_of(5.2, 3.6)
     panel: Axes = figure.subplots(1, 1)
     for place, (row, size) in enumerate(zip(rows, sizes, strict=True)):
         found = row.metrics["conv_sr"]
@@ -156,7 +165,7 @@ def scale(rows: list[Row]) -> Figure:
     panel.set_ylabel("Conv-SR", fontsize=9)
     panel.set_ylim(bottom=0.0)
     panel.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    _plain(panel)
+    plain(panel)
     return figure
 
 
@@ -166,18 +175,21 @@ def size_of(model: str) -> float | None:
     return float(found[1]) * (1e9 if found[2] in "Bb" else 1e6) if found else None
 
 
-def _figure(width: float, height: float) -> Figure:
+def figure_of(width: float, height: float) -> Figure:
+    """An empty figure, inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _noted(figure: Figure, world: str) -> Figure:
+def noted(figure: Figure, world: str) -> Figure:
+    """The figure with the world that its numbers come from at its foot."""
     characters = int(figure.get_figwidth() * 18)
     figure.supxlabel(textwrap.fill(world, characters), fontsize=7, color="#555555", parse_math=False)
     return figure
 
 
-def _plain(panel: Axes) -> None:
+def plain(panel: Axes) -> None:
+    """Without a frame."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.tick_params(labelsize=8)

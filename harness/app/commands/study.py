@@ -1,0 +1,161 @@
+"""`study`: arms x seeds of one experiment on the same held-out scenarios, in worker processes; tables, figures, claims.
+
+The directory can be given again: finished cells are not played a second time, stopped ones go on, and with every cell
+finished the tables and figures are made anew without playing anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import trio
+from rich.console import Console
+from rich.text import Text
+
+from harness.app.commands.run import world_of
+from harness.app.inputs import read_inputs
+from harness.app.manifest import config_of, read_manifest, refuse_changes
+from harness.app.progress import clock
+from harness.app.study.cell import CellResult, read_result
+from harness.app.study.crew import work
+from harness.app.study.figures import draw
+from harness.app.study.findings import Findings, find
+from harness.app.study.plan import Plan, StudyFile, read_plan, with_schedule
+from harness.app.study.search import search
+from harness.app.study.tables import markdown, note, show
+from harness.app.study.worker import Answer, Order
+from harness.app.wiring import check_models, planner_of
+from harness.core import rundir
+from harness.core.config import Config
+from harness.core.errors import InputError, Interrupted, RunStopped
+
+CELLS, STUDY, SCHEDULES, TABLES = "cells", "study.json", "schedules.json", "study.md"
+
+
+def study(
+    file: Path,
+    run_dir: Path | None,
+    overrides: list[str],
+    console: Console,
+    *,
+    only: Sequence[str] = (),
+    quiet: bool = False,
+) -> Findings:
+    """Play what is not finished, print the table and the claims, write `study.json`, `study.md` and figures.
+
+    Raises `RunStopped` after the tables where a cell failed, `Interrupted` where it was asked to stop.
+    """
+    plan = read_plan(file, overrides, only)
+    for config in {cell.arm: plan.config(cell.arm) for cell in plan.cells}.values():
+        check_models(config)
+        read_inputs(config)
+        planner_of(config, ())
+    folder = run_dir or Path(plan.file.study.directory) / rundir.default_name(plan.file.study.name)
+    described = msgspec.json.format(msgspec.json.encode(plan.file), indent=2)
+    if folder.exists():
+        _refuse_other_folders(folder)
+    else:
+        rundir.create(folder, described)
+    with rundir.locked(folder):
+        rundir.write_atomically(folder / rundir.CONFIG, described)
+        configs = _configs(plan, folder, console)
+        _refuse_other_settings(configs, folder)
+        failures: dict[str, str] = {}
+        stopped: Interrupted | None = None
+        try:
+            trio.run(_play, plan, configs, folder, failures, console, quiet)
+        except* Interrupted:
+            stopped = Interrupted(f"stopped before the end; to go on: the same command with --run-dir {folder}")
+        findings = _report(plan, folder, console)
+    if stopped is not None:
+        raise stopped
+    if failures:
+        first = next(iter(failures.items()))
+        raise RunStopped(
+            f"{len(failures)} of {len(plan.cells)} cells failed (the first: {first[0]}: {first[1]}); the same command "
+            f"with --run-dir {folder} plays them again"
+        )
+    return findings
+
+
+async def _play(
+    plan: Plan, configs: dict[str, Config], folder: Path, failures: dict[str, str], console: Console, quiet: bool
+) -> None:
+    orders = [
+        Order(
+            arm=cell.arm,
+            seed=cell.seed,
+            config=msgspec.to_builtins(configs[cell.name]),
+            directory=str((folder / CELLS / cell.name).resolve()),
+        )
+        for cell in plan.cells
+        if read_result(folder / CELLS / cell.name) is None
+    ]
+    if not orders:
+        return
+    began, ended = time.monotonic(), 0
+    (folder / CELLS).mkdir(exist_ok=True)
+    console.print(Text(f"{len(orders)} of {len(plan.cells)} cells to play; directory: {folder}"), soft_wrap=True)
+
+    def done(order: Order, answer: Answer) -> None:
+        nonlocal ended
+        name = Path(order.directory).name
+        if answer.interrupted:
+            return
+        ended += 1
+        if answer.error:
+            failures[name] = answer.error
+        if not quiet or answer.error:
+            spent = time.monotonic() - began
+            what = f"FAILED: {answer.error}" if answer.error else f"done, {answer.seconds:.0f} s"
+            left = clock(spent / ended * (len(orders) - ended))
+            console.print(Text(f"{name} {what} ({ended} of {len(orders)}; about {left} left)"), soft_wrap=True)
+
+    await work(orders, plan.file.study.processes, done)
+
+
+def _configs(plan: Plan, folder: Path, console: Console) -> dict[str, Config]:
+    """Cell -> config; schedules are searched for once and kept in the directory."""
+    path, wanted = folder / SCHEDULES, {cell.search for cell in plan.cells if cell.search}
+    known = msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[str, ...]]) if path.exists() else {}
+    if wanted - known.keys():
+        config = plan.config(plan.file.study.tested)
+        say = lambda text: console.print(Text(text), soft_wrap=True)  # noqa: E731
+        known |= search(read_inputs(config), wanted - known.keys(), config.conversation.max_turns, say)
+        rundir.write_atomically(path, msgspec.json.encode(known))
+    return {cell.name: with_schedule(cell, known) for cell in plan.cells}
+
+
+def _refuse_other_folders(folder: Path) -> None:
+    try:
+        msgspec.json.decode((folder / rundir.CONFIG).read_bytes(), type=StudyFile)
+    except (OSError, msgspec.DecodeError):
+        raise InputError(f"{folder} exists and is not the directory of a study") from None
+
+
+def _refuse_other_settings(configs: dict[str, Config], folder: Path) -> None:
+    for name, config in configs.items():
+        directory = folder / CELLS / name
+        if directory.exists():
+            try:
+                refuse_changes(config_of(read_manifest(directory), directory), config)
+            except InputError as error:
+                raise InputError(f"{directory}: {error}") from None
+
+
+def _report(plan: Plan, folder: Path, console: Console) -> Findings:
+    read = [read_result(folder / CELLS / cell.name) for cell in plan.cells]
+    results: list[CellResult] = [result for result in read if result is not None]
+    tested = plan.config(plan.file.study.tested)
+    findings = find(plan, results, world=world_of(tested), decisions="")
+    rundir.write_atomically(folder / STUDY, msgspec.json.format(msgspec.json.encode(findings), indent=1))
+    if results:
+        rundir.write_atomically(folder / TABLES, markdown(plan, findings).encode())
+        draw(plan, results, read_inputs(tested).strategies, findings.world, folder)
+        show(plan, findings, console)
+        console.print(Text(note(plan, findings)), soft_wrap=True)
+        console.print(Text(f"{folder / STUDY}, {TABLES} and figures beside it"), soft_wrap=True)
+    return findings

@@ -1,0 +1,122 @@
+"""What a study keeps of one of its runs, made from the run's log: ``result.json`` in the run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from harness.app.evaluation.metrics import by_scenario, first_return, headline, judge_success
+from harness.app.evaluation.statistics import estimate
+from harness.app.inputs import read_inputs
+from harness.app.report.shares import shares_over_progress
+from harness.app.session import TRAIN
+from harness.core import rundir
+from harness.core.config import Config
+from harness.core.episode import Episode
+from harness.core.errors import DataError
+from harness.core.eventlog import read_episodes, run_digest
+from harness.core.messages import Struct
+from learner.checkpoint import load_checkpoint, newest_checkpoint
+
+RESULT = "result.json"
+CURVE_EPISODES = 48
+"""Training episodes in one point of a learning curve."""
+
+
+class Point(Struct, frozen=True, kw_only=True):
+    """Means over `CURVE_EPISODES` training episodes; the last one may be of fewer."""
+
+    episodes: int
+    """Training episodes so far."""
+    conv_sr: float | None
+    """By the training judge, which alone reads training conversations."""
+    mean_return: float | None
+    mean_objective: float | None
+    entropy: float | None
+
+
+class CellResult(Struct, frozen=True, kw_only=True):
+    """What a study needs of one run: the values of its last evaluation, scenario by scenario."""
+
+    arm: str
+    seed: int
+    phase: str
+    digest: str
+    """Of the whole run (`harness.core.eventlog.run_digest`)."""
+    weights: str
+    """Hash of the planner that was evaluated; empty where it has none."""
+    seconds: float
+    errors: int
+    values: dict[str, dict[str, float | None]]
+    """Measure -> scenario id -> value."""
+    personas: dict[str, str]
+    """Scenario id -> persona."""
+    shares: list[dict[str, float]]
+    """Strategy shares over conversation progress (Fig. 3)."""
+    curve: tuple[Point, ...]
+
+
+def read_result(folder: Path) -> CellResult | None:
+    """A finished cell's result; None where there is none yet."""
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=CellResult)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a cell's result: {error}") from None
+
+
+def measure(arm: str, seed: int, config: Config, folder: Path, seconds: float) -> CellResult:
+    """From the log of a complete run and its newest checkpoint; written beside them."""
+    inputs = read_inputs(config)
+    episodes = read_episodes(folder / rundir.EPISODES)
+    phases = {episode.started.phase for episode in episodes}
+    phase = next(name for name in ("rl", "warmup", "before") if name in phases)
+    found = [episode for episode in episodes if episode.started.phase == phase]
+    gamma, tau = config.rl.gamma, config.reward.threshold
+    measures = headline(graph=inputs.graph, threshold=tau, gamma=gamma, horizon=config.rl.horizon) | {
+        "absorbing": lambda e: first_return(e, gamma, "absorbing"),
+        "terminal": lambda e: first_return(e, gamma, "terminal"),
+        "quit": lambda e: float(e.ended is not None and e.ended.stop == "quit"),
+    }
+    newest = newest_checkpoint(folder / rundir.CHECKPOINTS)
+    trained = sorted((e for e in episodes if e.started.phase == TRAIN), key=lambda e: e.started.index)
+    result = CellResult(
+        arm=arm,
+        seed=seed,
+        phase=phase,
+        digest=run_digest(episodes),
+        weights=load_checkpoint(newest).meta.weights_hash if newest else "",
+        seconds=seconds,
+        errors=sum(e.ended is not None and e.ended.stop == "error" for e in episodes),
+        values={name: by_scenario(found, value) for name, value in measures.items()},
+        personas={e.started.scenario.id: e.started.scenario.persona.name for e in found},
+        shares=shares_over_progress(found, inputs.strategies),
+        curve=_curve(trained, config),
+    )
+    rundir.write_atomically(folder / RESULT, msgspec.json.format(msgspec.json.encode(result), indent=1))
+    return result
+
+
+def _curve(trained: Sequence[Episode], config: Config) -> tuple[Point, ...]:
+    points = []
+    for start in range(0, len(trained), CURVE_EPISODES):
+        part = [e for e in trained[start : start + CURVE_EPISODES] if e.ended is not None and e.ended.stop != "error"]
+        chosen = [t.decision.entropy for e in part for t in e.transitions if t.decision is not None]
+        points.append(
+            Point(
+                episodes=min(start + CURVE_EPISODES, len(trained)),
+                conv_sr=_mean([judge_success(e) for e in part]),
+                mean_return=_mean([first_return(e, config.rl.gamma, "literal") for e in part]),
+                mean_objective=_mean([first_return(e, config.rl.gamma, config.rl.horizon) for e in part]),
+                entropy=_mean(chosen),
+            )
+        )
+    return tuple(points)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    return estimate(values).mean
