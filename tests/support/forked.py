@@ -122,10 +122,9 @@ class Forkery:
 
 def _be_warm() -> None:
     from harness.app.commands import run
-    from harness.app.wiring import encoder_of
-    from harness.core.config import Config
+    from harness.app.wiring import retriever_encoder
 
-    encoder_of(Config()).embed("warm")
+    retriever_encoder().embed("warm")
     assert run
     _say("ready")
     living: set[int] = set()
