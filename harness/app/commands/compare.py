@@ -18,7 +18,6 @@ import trio
 from rich.console import Console
 from rich.text import Text
 
-from harness.app.commands.run import world_of
 from harness.app.comparison import figures
 from harness.app.comparison.cell import SPEC, TRAININGS, read_result, run_cell
 from harness.app.comparison.measures import CellResult
@@ -29,6 +28,7 @@ from harness.app.comparison.results import Comparison, summarize
 from harness.app.comparison.specs import refuse_other_spec
 from harness.app.comparison.tables import groups_csv, latex, main_tables, rows_csv
 from harness.app.comparison.workshop import Workshop
+from harness.app.evaluation.in_force import world_of
 from harness.app.logs import logging_to
 from harness.app.progress import Progress
 from harness.app.servers import open_server

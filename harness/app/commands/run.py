@@ -19,7 +19,10 @@ from rich.text import Text
 
 from harness.app.estimate import estimate
 from harness.app.estimate import table as estimate_table
-from harness.app.evaluation.metrics import LOW_LABEL_MASS, Measure, headline
+from harness.app.evaluation.cautions import cautions_of
+from harness.app.evaluation.in_force import decisions_of
+from harness.app.evaluation.in_force import world_of as world_of
+from harness.app.evaluation.metrics import Measure, headline
 from harness.app.evaluation.serving import ServingReport, serving_table, serving_watched
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
 from harness.app.inputs import Inputs, read_inputs
@@ -48,8 +51,6 @@ from learner.checkpoint import load_checkpoint
 from learner.policy import TrainablePolicy
 from learner.versions import PolicyVersions
 
-SCRIPTED = "scripted world: these numbers say nothing about language models or people"
-
 log = structlog.get_logger()
 
 
@@ -71,10 +72,7 @@ def run(file: Path, run_dir: Path | None, overrides: list[str], console: Console
     config = load_config(file, overrides)
     folder = run_dir or Path(config.run.directory) / rundir.default_name(config.run.name)
     rundir.refuse_existing(folder)
-    inputs = read_inputs(config)
-    _check_start(config, inputs)
-    rundir.create(folder, encode(manifest_of(config, inputs.files)))
-    return _execute(config, inputs, folder, console, quiet=quiet)
+    return begin_or_go_on(config, folder, console, quiet=quiet)
 
 
 def resume(folder: Path, file: Path | None, overrides: list[str], console: Console, *, quiet: bool) -> Summary:
@@ -92,6 +90,18 @@ def resume(folder: Path, file: Path | None, overrides: list[str], console: Conso
         _show(known, console)
         return known
     return _execute(wanted, inputs, folder, console, quiet=quiet)
+
+
+def begin_or_go_on(config: Config, folder: Path, console: Console, *, quiet: bool) -> Summary:
+    """The main job in a directory that may hold a part of it, or all; one that was begun with other settings is
+    refused."""
+    if folder.exists():
+        refuse_changes(config_of(read_manifest(folder), folder), config)
+        return resume(folder, None, [], console, quiet=quiet)
+    inputs = read_inputs(config)
+    _check_start(config, inputs)
+    rundir.create(folder, encode(manifest_of(config, inputs.files)))
+    return _execute(config, inputs, folder, console, quiet=quiet)
 
 
 def _check_start(config: Config, inputs: Inputs) -> None:
@@ -229,15 +239,17 @@ def _summarize(
     wanted = estimate(config, inputs).phases
     by_phase = {name: [episode for episode in episodes if episode.started.phase == name] for name in wanted}
     evaluations = {name: found for name, found in by_phase.items() if name != "train" and found}
+    phases = tuple(
+        summarize_phase(name, found[0].started.policy_version, found, measures) for name, found in evaluations.items()
+    )
+    learned = evaluations.keys() >= {"rl", "warmup"}
+    gained = differences(evaluations["rl"], evaluations["warmup"], measures) if learned else {}
     summary = Summary(
         world=world_of(config),
-        phases=tuple(
-            summarize_phase(name, found[0].started.policy_version, found, measures)
-            for name, found in evaluations.items()
-        ),
-        differences=differences(evaluations["rl"], evaluations["warmup"], measures)
-        if evaluations.keys() >= {"rl", "warmup"}
-        else {},
+        phases=phases,
+        differences=gained,
+        decisions=decisions_of(config),
+        cautions=cautions_of({phase.name: phase.metrics for phase in phases}, gained, config),
         seconds=seconds,
         tokens=tokens_by_role(episodes),
         seed=config.run.seed,
@@ -248,17 +260,6 @@ def _summarize(
     )
     rundir.write_atomically(folder / rundir.SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
     return summary
-
-
-def world_of(config: Config) -> str:
-    """Where a run's numbers come from: the scripted world, or the models by role."""
-    roles = {role: config.models[getattr(config.roles, role)] for role in config.roles_in_use}
-    if all(model.backend == "scripted" for model in roles.values()):
-        return SCRIPTED
-    by_model: dict[str, list[str]] = {}
-    for role, model in roles.items():
-        by_model.setdefault(model.model, []).append(role)
-    return "; ".join(f"{name} as {', '.join(names)}" for name, names in by_model.items())
 
 
 def _roles(config: Config) -> dict[str, list[str]]:
@@ -273,14 +274,8 @@ def _show(summary: Summary, console: Console) -> None:
     console.print(table(summary))
     for name, report in summary.serving.items():
         console.print(serving_table(name, report))
-    masses = [m.mean for phase in summary.phases if (m := phase.metrics.get("label_mass")) and m.mean is not None]
-    if masses and min(masses) < LOW_LABEL_MASS:
-        console.print(
-            Text(
-                f"WARNING: the labels 1 to 5 are on average only {min(masses):.0%} of the judge's next token: "
-                "it mostly wants to say something else, so its ratings mean little."
-            )
-        )
+    for caution in summary.cautions:
+        console.print(Text(f"WARNING: {caution}"))
     incomplete = "" if summary.complete else "INCOMPLETE: some episodes are missing. "
     console.print(
         Text(
@@ -288,6 +283,7 @@ def _show(summary: Summary, console: Console) -> None:
             "means and paired differences); they do not speak about training again. "
             f"Tokens {sum(u.prompt_tokens + u.completion_tokens for u in summary.tokens.values()):,}, "
             f"{summary.seconds:.0f} s. World: {summary.world}."
+            + (f" Decisions: {summary.decisions}." if summary.decisions else "")
         ),
     )
 

@@ -85,14 +85,32 @@ RATES = frozenset(
 """Measures that are 0 or 1 by definition, whatever values a sample happens to have."""
 
 
-LOW_LABEL_MASS = 0.5
-"""Mean label mass below which a summary says that the judge mostly wanted to say something else."""
-
-
 def label_mass(episode: Episode) -> float | None:
     """Mean probability, over the turns, that the judge's next token is a label; None where it was not read."""
     masses = [t.score.label_mass for t in episode.transitions if t.score.label_mass is not None]
     return math.fsum(masses) / len(masses) if masses else None
+
+
+def planner_label_mass(episode: Episode) -> float | None:
+    """The same of a prompted planner's letters; None for other planners and where it was sampled."""
+    masses = [t.decision.label_mass for t in episode.transitions if t.decision and t.decision.label_mass is not None]
+    return math.fsum(masses) / len(masses) if masses else None
+
+
+def judge_final(episode: Episode) -> float | None:
+    """The training judge's reading of the final state, in [0, 1]: the last reward."""
+    return episode.transitions[-1].score.reward if episode.transitions else None
+
+
+def evaluator_final(episode: Episode) -> float | None:
+    """The held-out evaluator's reading of the same state, in [0, 1]."""
+    return episode.ended.evaluation.reward if episode.ended and episode.ended.evaluation else None
+
+
+def judge_gap(episode: Episode) -> float | None:
+    """By how much the training judge's reading of the final state is above the evaluator's."""
+    judge, evaluator = judge_final(episode), evaluator_final(episode)
+    return None if judge is None or evaluator is None else judge - evaluator
 
 
 def headline(*, graph: KnowledgeGraph, threshold: float, gamma: float, horizon: Horizon) -> dict[str, Measure]:
@@ -110,7 +128,11 @@ def headline(*, graph: KnowledgeGraph, threshold: float, gamma: float, horizon: 
         "target_recall_1": lambda e: target_recall(e, 1),
         "target_recall_5": lambda e: target_recall(e, 5),
         "strategy_entropy": strategy_entropy,
+        "judge_final": judge_final,
+        "evaluator_final": evaluator_final,
+        "judge_gap": judge_gap,
         "label_mass": label_mass,
+        "planner_label_mass": planner_label_mass,
     }
 
 

@@ -26,7 +26,12 @@ COLUMNS = {
     "recall_1": "R@1",
     "recall_5": "R@5",
     "strategy_entropy": "entropy",
+    "judge_final": "judge (end)",
+    "evaluator_final": "eval. (end)",
+    "judge_gap": "their gap",
 }
+_ABSENT = Estimate(mean=None, low=None, high=None, n=0)
+"""A measure that the version which wrote a summary did not have."""
 PHASE_TITLES = {"before": "before\nwarm-up", "warmup": "after\nwarm-up (SFT)", "rl": "after\nRL"}
 
 
@@ -56,6 +61,10 @@ class Summary(Struct, frozen=True, kw_only=True):
     digest: str
     serving: dict[str, ServingReport] = {}
     """By model, of the last sitting (a resumed run's calls before it are not in it): how its server served."""
+    decisions: str = ""
+    """Those in force that the numbers depend on (`harness.app.evaluation.in_force`)."""
+    cautions: tuple[str, ...] = ()
+    """What the numbers themselves warn of (`harness.app.evaluation.cautions`)."""
     complete: bool
     """False where a budget or an interruption left episodes out."""
 
@@ -105,9 +114,9 @@ def table(summary: Summary) -> Table:
     if summary.differences:
         shown.add_column("RL - warm-up\n(paired)", justify="right", no_wrap=True)
     for metric, title in COLUMNS.items():
-        cells = [cell(phase.metrics[metric]) for phase in summary.phases]
+        cells = [cell(phase.metrics.get(metric, _ABSENT)) for phase in summary.phases]
         if summary.differences:
-            cells.append(cell(summary.differences[metric], signed=True))
+            cells.append(cell(summary.differences.get(metric, _ABSENT), signed=True))
         shown.add_row(title, *cells)
     counts = [f"{phase.episodes - phase.errors} ({phase.errors})" for phase in summary.phases]
     if summary.differences:

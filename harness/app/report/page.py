@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from harness.app.evaluation.in_force import world_of as named_by_models
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.evaluation.summary import COLUMNS
 from harness.app.report import svg
@@ -76,6 +77,7 @@ def render_run(record: RunRecord) -> str:
         "group_word": "phase",
         "world": world_of(record),
         "complete": record.summary is not None and record.summary.complete,
+        "cautions": record.summary.cautions if record.summary is not None else (),
         "digest": record.summary.digest if record.summary is not None else "",
         "intervals": INTERVALS,
         "facts": _facts(record),
@@ -118,9 +120,6 @@ def world_of(record: RunRecord) -> str:
     """Where the run's numbers come from."""
     if record.summary is not None:
         return record.summary.world
-    # Only for a run without a summary: the import brings the learner, which takes seconds.
-    from harness.app.commands.run import world_of as named_by_models
-
     return named_by_models(record.config)
 
 

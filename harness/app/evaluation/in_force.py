@@ -1,0 +1,71 @@
+"""What a table's numbers depend on, in two lines that stand beside every table: the world and the decisions in force.
+
+The decisions are those that the paper leaves open (docs/decisions.md); the report's page lists them with their reasons.
+"""
+
+from __future__ import annotations
+
+from harness.core.config import Config
+
+SCRIPTED = "scripted world: these numbers say nothing about language models or people"
+
+
+def world_of(config: Config) -> str:
+    """Where a run's numbers come from: the scripted world, or the models by role."""
+    roles = {role: config.models[getattr(config.roles, role)] for role in config.roles_in_use}
+    if all(model.backend == "scripted" for model in roles.values()):
+        return SCRIPTED
+    by_model: dict[str, list[str]] = {}
+    for role, model in roles.items():
+        by_model.setdefault(model.model, []).append(role)
+    return "; ".join(f"{name} as {', '.join(names)}" for name, names in by_model.items())
+
+
+def decisions_of(config: Config) -> str:
+    """The decisions in force, in one line; those of reinforcement only where the planner learns by it."""
+    rl, reward = config.rl, config.reward
+    learns = config.planner.kind in ("encoder", "tabular") and config.training_episodes
+    parts = [f"horizon {rl.horizon}", f"gamma {rl.gamma:g}"]
+    if learns:
+        parts += [
+            f"advantage {rl.advantage}",
+            f"beta {rl.entropy_coefficient:g}",
+            f"batch {rl.batch_episodes}",
+            f"lag {rl.policy_lag}",
+        ]
+    samples = "" if reward.mode == "expected" else f" x {reward.samples}"
+    parts += [
+        f"T_max {config.conversation.max_turns}",
+        f"tau {reward.threshold:g}",
+        f"reward {reward.mode}{samples}",
+        f"K {config.network.candidates}",
+        f"labels {config.data.labels}",
+        f"planner {_planner(config)}",
+        f"evaluator {_evaluator(config)}",
+    ]
+    if config.network.without:
+        parts.append(f"without {' and '.join(name.replace('_', ' ') for name in config.network.without)}")
+    return ", ".join(parts)
+
+
+def _planner(config: Config) -> str:
+    planner = config.planner
+    match planner.kind:
+        case "encoder":
+            # A folder by its name alone: where it lies is nobody's affair.
+            encoder = planner.encoder.rstrip("/").rpartition("/")[2]
+            return f"{encoder} with {planner.trainable_layers} trained layers"
+        case "fixed":
+            return f"fixed {planner.strategy}" if planner.strategy else "open-loop schedule"
+        case "rule":
+            return f"rule {planner.rule}"
+        case "prompted":
+            return f"prompted {config.models[config.roles.planner].model}"
+        case _:
+            return planner.kind
+
+
+def _evaluator(config: Config) -> str:
+    judge, evaluator = (config.models[name] for name in (config.roles.reward, config.roles.evaluator))
+    same = (judge.model, judge.base_url) == (evaluator.model, evaluator.base_url)
+    return f"{evaluator.model} ({'the judge with another prompt' if same else 'another model than the judge'})"
