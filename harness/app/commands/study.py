@@ -15,7 +15,7 @@ import trio
 from rich.console import Console
 from rich.text import Text
 
-from harness.app.commands.run import world_of
+from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.inputs import read_inputs
 from harness.app.manifest import config_of, read_manifest, refuse_changes
 from harness.app.progress import clock
@@ -150,7 +150,7 @@ def _report(plan: Plan, folder: Path, console: Console) -> Findings:
     read = [read_result(folder / CELLS / cell.name) for cell in plan.cells]
     results: list[CellResult] = [result for result in read if result is not None]
     tested = plan.config(plan.file.study.tested)
-    findings = find(plan, results, world=world_of(tested), decisions="")
+    findings = find(plan, results, world=world_of(tested), decisions=decisions_of(tested))
     rundir.write_atomically(folder / STUDY, msgspec.json.format(msgspec.json.encode(findings), indent=1))
     if results:
         rundir.write_atomically(folder / TABLES, markdown(plan, findings).encode())

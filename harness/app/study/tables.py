@@ -65,7 +65,8 @@ def note(plan: Plan, findings: Findings) -> str:
         f"{missing}{findings.cells} cells of {findings.scenarios} held-out scenarios each, the same for all; {errors} "
         f"dialogues failed. 95% intervals over seeds x scenarios (two-way cluster variance, Satterthwaite's t), "
         f'differences paired by both; "- base": minus {base}. Conv-SR: the held-out evaluator\'s reading. The absorbed '
-        f"return is shown for every arm, whatever it optimised. World: {findings.world}. {findings.decisions}"
+        f"return is shown for every arm, whatever it optimised. World: {findings.world}. "
+        f"Decisions of {plan.title(plan.file.study.tested)}: {findings.decisions}."
     )
 
 
