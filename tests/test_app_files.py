@@ -98,3 +98,15 @@ def test_a_group_of_expected_failures_is_the_gravest_and_a_bug_is_never_hidden()
     assert expected_failure(group) is interrupted
     with pytest.raises(BaseExceptionGroup):
         expected_failure(BaseExceptionGroup("", [stopped, ZeroDivisionError()]))
+
+
+def test_a_run_that_began_before_a_key_existed_goes_on(tmp_path: Path) -> None:
+    config = Config()
+    now = manifest_of(config, {})
+    tree = {**now.config, "data": {k: v for k, v in now.config["data"].items() if k != "scenario_seed"}}
+    seals = {key: seal for key, seal in now.seals.items() if key != "data.scenario_seed"}
+    before = msgspec.structs.replace(now, config=tree, seals=seals)
+    assert config_of(before, tmp_path) == config
+    smuggled = msgspec.structs.replace(before, config={**tree, "data": {**tree["data"], "scenario_seed": 3}})
+    with pytest.raises(InputError, match=r"data\.scenario_seed"):
+        config_of(smuggled, tmp_path)
