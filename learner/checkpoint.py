@@ -72,14 +72,22 @@ class Checkpoint:
     folder: Path
     meta: CheckpointMeta
     weights: dict[str, Tensor]
-    optimizer: dict[str, Tensor]
-    """Empty where none was saved."""
+    optimizer: dict[str, Tensor] | None
+    """None where none was saved; empty where it had not made a step."""
 
     def restore(self, policy: TrainablePolicy, optimizer: Optimizer | None = None) -> None:
-        """Put the weights (and the moments) into a policy of the same kind; `InputError` names what differs."""
+        """Put the weights (and the moments) into a policy of the same kind; `InputError` names what differs.
+
+        Weights without their moments are refused where an optimizer is given: Adam would start again, unnoticed.
+        """
         self._check(policy)
+        if optimizer is not None and self.optimizer is None:
+            raise InputError(
+                f"checkpoint {self.folder.name!r} holds no optimizer state (an exported or a warmed-up planner has "
+                "none), so training cannot go on from it; planner.init starts a new training from it"
+            )
         policy.load_weights(self.weights)
-        if optimizer is not None:
+        if optimizer is not None and self.optimizer is not None:
             optimizer.load_state(self.optimizer)
 
     def policy(self, load: Callable[[str, Dtype], TextEncoder] = load_encoder) -> TrainablePolicy:
@@ -156,7 +164,7 @@ def save_checkpoint(
             return folder
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _write_files(partial, policy, optimizer or {})
+        _write_files(partial, policy, optimizer)
         files = {
             str(path.relative_to(partial)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(partial.rglob("*"))
@@ -218,13 +226,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise InputError(f"checkpoint {name!r} lists no {_POLICY}")
     trained = tensors.get(f"{_ENCODER}/model.safetensors", {})
     weights = tensors[_POLICY] | {f"encoder.{key}": tensor for key, tensor in trained.items()}
-    return Checkpoint(folder=folder, meta=meta, weights=weights, optimizer=tensors.get(_OPTIMIZER, {}))
+    return Checkpoint(folder=folder, meta=meta, weights=weights, optimizer=tensors.get(_OPTIMIZER))
 
 
-def _write_files(folder: Path, policy: TrainablePolicy, optimizer: dict[str, Tensor]) -> None:
+def _write_files(folder: Path, policy: TrainablePolicy, optimizer: dict[str, Tensor] | None) -> None:
     own = {name: tensor for name, tensor in policy.weights().items() if not name.startswith("encoder.")}
     safetensors.torch.save_file(_plain(own), folder / _POLICY)
-    if optimizer:
+    if optimizer is not None:
         safetensors.torch.save_file(_plain(optimizer), folder / _OPTIMIZER)
     if isinstance(policy, EncoderPolicy) and policy.trainable_layers:
         with quiet():

@@ -43,11 +43,13 @@ class Learner:
         beta: float = 0.03,
         horizon: Horizon = "absorbing",
         advantage: Advantage = "turn",
+        numbers_pace: float = NUMBERS_PACE,
         batched: bool = False,
     ) -> None:
         """``policy`` is trained in place. ``reference``: what the KL is measured to, the warm-up's snapshot.
         ``total_episodes``: of the whole training; where they are no multiple of ``batch_episodes`` the last update
-        has fewer, and the learning rates' linear decay ends with it. ``batched``: faster and rounded differently, for
+        has fewer, and the learning rates' linear decay ends with it. ``numbers_pace``: what ``learning_rate`` is
+        multiplied by for a head's weights on the state's numbers. ``batched``: faster and rounded differently, for
         a GPU; without it every ratio at lag 0 is exactly 1."""
         self.policy = policy
         self.version = 0
@@ -56,7 +58,7 @@ class Learner:
             policy,
             learning_rate=learning_rate,
             encoder_learning_rate=encoder_learning_rate,
-            numbers_pace=NUMBERS_PACE,
+            numbers_pace=numbers_pace,
         )
         self._reference = reference
         self.total_episodes = total_episodes

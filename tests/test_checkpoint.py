@@ -84,6 +84,20 @@ def test_a_resumed_learner_goes_on_as_if_never_stopped(tmp_path: Path, tiny: Tex
     assert weights_hash(resumed.policy) == weights_hash(learner.policy) != saved.meta.weights_hash
 
 
+def test_training_goes_on_with_its_moments_or_not_at_all(tmp_path: Path, tiny: TextEncoder) -> None:
+    learner = trained("tabular", tiny)
+    bare = load_checkpoint(save_checkpoint(tmp_path / "bare", learner.policy, version=2))
+    resumed = learner_of(fresh("tabular", tiny))
+    before = weights_hash(resumed.policy)
+    with pytest.raises(InputError, match=r"'v000002' holds no optimizer state .* planner\.init"):
+        bare.restore(resumed.policy, resumed.optimizer)
+    assert weights_hash(resumed.policy) == before
+    bare.restore(resumed.policy)
+    unmoved = learner_of(fresh("tabular", tiny))
+    kept = save_checkpoint(tmp_path / "unmoved", unmoved.policy, version=1, optimizer=unmoved.optimizer.state())
+    load_checkpoint(kept).restore(resumed.policy, resumed.optimizer)  # every update was refused: nothing to forget
+
+
 @pytest.mark.parametrize("kind", ["tabular", "frozen", "top", "all"])
 def test_a_policy_can_be_built_from_its_checkpoint_alone(tmp_path: Path, tiny: TextEncoder, kind: str) -> None:
     policy = trained(kind, tiny).policy

@@ -13,13 +13,15 @@ import pytest
 import torch
 import trio
 import trio.testing
+from rich.console import Console
 from support.encoders import write_tiny_encoder
 from support.logged import MAX_TURNS, episodes, play
 
+from harness.app.commands.run import run
 from harness.core.episode import Episode
 from harness.core.messages import Event
 from harness.domain.text_encoder import load_encoder
-from learner.checkpoint import weights_hash
+from learner.checkpoint import load_checkpoint, weights_hash
 from learner.encoder_policy import EncoderPolicy
 from learner.health import UpdateReport
 from learner.policy import TrainablePolicy
@@ -320,3 +322,17 @@ def test_numbers_of_the_state_learn_at_their_own_pace(tmp_path: Path) -> None:
     # Adam's first step is the learning rate itself, whatever the gradient.
     assert moved["head.text"] == pytest.approx(1e-3, rel=1e-3)
     assert moved["head.numbers"] == pytest.approx(NUMBERS_PACE * 1e-3, rel=1e-3)
+
+
+def test_the_papers_preset_knows_one_rate(tmp_path: Path) -> None:
+    tiny = Path(__file__).parent.parent / "experiments" / "tiny.toml"
+    encoder = write_tiny_encoder(tmp_path / "encoder")
+    keys = [f"planner.encoder={encoder}", "planner.trainable_layers=0", "warmup.epochs=0", "conversation.max_turns=2"]
+    keys += ["evaluation.dialogues=1", "rl.epochs=1", "rl.dialogues_per_epoch=2", "rl.batch_episodes=2"]
+    for preset, pace in (("paper", 1.0), ("", NUMBERS_PACE)):
+        folder = tmp_path / f"run{preset}"
+        more = [f"preset={preset}"] if preset else []
+        run(tiny, folder, [*keys, *more, "rl.learning_rate=1e-4"], Console(quiet=True), quiet=True)
+        moved = load_checkpoint(folder / "checkpoints" / "v000001").weights
+        fastest = {name: float(moved[f"head.{name}"].abs().max()) for name in ("text", "numbers")}
+        assert fastest["numbers"] == pytest.approx(pace * fastest["text"], rel=1e-2)

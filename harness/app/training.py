@@ -22,7 +22,7 @@ from learner.checkpoint import checkpoint_name, load_checkpoint, newest_checkpoi
 from learner.health import UpdateReport
 from learner.policy import TrainablePolicy
 from learner.reinforce import reinforce
-from learner.updates import Learner
+from learner.updates import NUMBERS_PACE, Learner
 from learner.versions import PolicyVersions, acting_version
 from learner.warmup import warm_up
 
@@ -153,6 +153,8 @@ class Training:
             beta=config.entropy_coefficient,
             horizon=config.horizon,
             advantage=config.advantage,
+            # The paper knows one rate.
+            numbers_pace=1.0 if self._config.preset == "paper" else NUMBERS_PACE,
         )
         newest = newest_checkpoint(self._checkpoints)
         reached = load_checkpoint(newest).meta.version if newest else WARMED_UP

@@ -291,7 +291,8 @@ def flattened(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 PRESETS: Mapping[str, dict[str, Any]] = {
     "": {},
-    # The settings that the paper states (decisions 4, 5, 7, 21, 22); the others keep the defaults above.
+    # The settings that the paper states (decisions 4, 5, 7, 21, 22); the others keep the defaults above. Under it RL also
+    # has one rate for all weights, without the faster pace of the state's numbers (learner.updates.NUMBERS_PACE).
     "paper": {
         "planner": {"encoder": "roberta-base", "trainable_layers": 12},
         "warmup": {"learning_rate": 6e-6, "encoder_learning_rate": 6e-6, "epochs": 5},
