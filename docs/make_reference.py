@@ -96,6 +96,8 @@ def field_texts(struct: type[Any]) -> dict[str, str]:
 
 
 def _kind(kind: Any) -> str:
+    if type(None) in get_args(kind):
+        return _kind(next(option for option in get_args(kind) if option is not type(None)))
     meta = next((extra for extra in getattr(kind, "__metadata__", ()) if isinstance(extra, msgspec.Meta)), None)
     base = get_args(kind)[0] if meta is not None else kind
     if get_origin(base) is tuple:
@@ -117,6 +119,8 @@ def _bounds(meta: msgspec.Meta) -> str:
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "absent"
     if value == "" or value == () or value == {}:
         return "empty"
     if isinstance(value, bool):

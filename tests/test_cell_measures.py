@@ -18,7 +18,7 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 
 GRAPH = KnowledgeGraph.from_items(FILMS)
 GOAL = Goal(id="g", attributes=(), target="heat", matches=("heat", "fargo"))
-CELL = Cell(system="x", kind="rso", stage="rl", model="m", dataset="d", seed=0, scenario_seed=0, config={}, planner="")
+CELL = Cell(system="x", kind="rso", stage="rl", model="m", dataset="d", seed=0, config={}, planner="")
 
 
 def episode(index, *, rewards=(0.5, 0.5), stop="turns", said="reply", failure=None, evaluation=0.8):

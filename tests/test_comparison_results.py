@@ -42,7 +42,6 @@ def plan(systems=SYSTEMS, reference="rso", models=("m",), prices=None):
             model=model,
             dataset="d",
             seed=seed,
-            scenario_seed=0,
             config={},
         )
         for name, system in systems.items()

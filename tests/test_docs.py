@@ -17,7 +17,7 @@ from harness.core.config import DecodingByRole, settings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-RUN_IN_ORDER = ("tutorial.md", "export.md", "gym.md")
+RUN_IN_ORDER = ("tutorial.md", "export.md", "gym.md", "study.md")
 BY_CI = {"vllm.md": "`.ci/run` installs and tests it"}
 LIMIT_S = 600
 

@@ -28,7 +28,7 @@ from harness.app.comparison.results import Comparison, summarize
 from harness.app.comparison.specs import refuse_other_spec
 from harness.app.comparison.tables import groups_csv, latex, main_tables, rows_csv
 from harness.app.comparison.workshop import Workshop
-from harness.app.evaluation.in_force import world_of
+from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.logs import logging_to
 from harness.app.progress import Progress
 from harness.app.servers import open_server
@@ -83,7 +83,7 @@ def compare(
     if folder.exists():
         _refuse_other_folders(folder)
         for cell in plan.cells:
-            files = workshop.inputs(cell.resolved(), cell.scenario_seed).files
+            files = workshop.inputs(cell.resolved()).files
             refuse_other_spec(folder / CELLS / cell.name, SPEC, cell, files)
     else:
         rundir.create(folder, described)
@@ -148,7 +148,7 @@ def agree(sheet: Path, folder: Path, console: Console) -> dict[str, Agreement]:
 def _check(plan: Plan, workshop: Workshop) -> None:
     """Data, keys, ports and checkpoints, before a directory is made or a model is called."""
     for cell in {cell.dataset: cell for cell in plan.cells}.values():
-        workshop.inputs(cell.resolved(), cell.scenario_seed)
+        workshop.inputs(cell.resolved())
     for cell in plan.cells:
         check_models(cell.resolved())
         if cell.planner and Path(cell.planner).is_absolute():
@@ -276,9 +276,7 @@ def _by_servers(cells: Iterable[Cell], workshop: Workshop) -> list[tuple[tuple[S
             ServerKey(
                 name=name,
                 model=config.models[name],
-                graph=workshop.inputs(config, cell.scenario_seed).graph.sha256
-                if config.models[name].backend == "scripted"
-                else "",
+                graph=workshop.inputs(config).graph.sha256 if config.models[name].backend == "scripted" else "",
             )
             for name in sorted({getattr(config.roles, role) for role in config.roles.__struct_fields__})
         )
@@ -297,7 +295,7 @@ async def _open_servers(
     """Model name -> base URL. Names of one model share its server."""
     (folder / rundir.LOGS).mkdir(parents=True, exist_ok=True)
     config: Config = cells[0].resolved()
-    graph = workshop.inputs(config, cells[0].scenario_seed).graph
+    graph = workshop.inputs(config).graph
     by_model: dict[bytes, str] = {}
     for key in keys:
         same = msgspec.json.encode((key.model, key.graph))
@@ -336,6 +334,11 @@ def _report(
         incomplete = "" if comparison.complete else "INCOMPLETE: some cells are missing. "
         seeds = "" if len(comparison.seeds) > 1 else "ONE SEED: intervals speak of the scenarios only. "
         console.print(Text(incomplete + seeds + note), soft_wrap=True)
+        played = ", ".join(str(seed) for seed in comparison.seeds)
+        yardstick = next(cell for cell in plan.cells if cell.system == comparison.reference)
+        console.print(
+            Text(f"Seeds {played}. Decisions of the reference: {decisions_of(yardstick.resolved())}."), soft_wrap=True
+        )
         console.print(Text(f"{comparison.seconds:.0f} s; {folder / COMPARISON}"), soft_wrap=True)
     return comparison
 

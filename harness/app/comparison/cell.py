@@ -60,7 +60,7 @@ async def run_cell(
     workshop = workshop or Workshop()
     progress = progress or Progress(Console(), quiet=True)
     config = at(cell.config, base_urls or {})
-    inputs = await trio.to_thread.run_sync(workshop.inputs, config, cell.scenario_seed)
+    inputs = await trio.to_thread.run_sync(workshop.inputs, config)
     keep_spec(directory, SPEC, cell, inputs.files)
     scenarios = inputs.held_out[:limit]
     known = read_result(directory)

@@ -38,7 +38,7 @@ class Axes(Struct, frozen=True, kw_only=True):
     scenarios: Annotated[int, Meta(ge=1, le=100_000)] = 50
     """Dialogues a cell; another number draws other goals."""
     scenario_seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
-    """Draws goals and personas, once for all seeds: every cell of a dataset plays the same ones."""
+    """``data.scenario_seed`` of all cells: every seed meets the same goals and personas."""
     reference: str
     """The system that all others are compared with."""
     models: tuple[str, ...] = ()
@@ -97,7 +97,6 @@ class Cell(Struct, frozen=True, kw_only=True):
     model: str
     dataset: str
     seed: int
-    scenario_seed: int
     config: dict[str, Any]
     """The resolved experiment (`harness.core.config.Config` as plain values)."""
     planner: str = ""
@@ -122,7 +121,6 @@ class Training(Struct, frozen=True, kw_only=True):
 
     name: str
     seed: int
-    scenario_seed: int
     config: dict[str, Any]
     reinforced: bool
     """Whether any system asks for more than the warm-up."""
@@ -178,7 +176,7 @@ def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = (
             for model in system.models or axes.models or (base.roles.actor,):
                 for seed in axes.seeds:
                     config = _config(base, axes, system, model, seed, f"systems.{name}")
-                    training = _training(config, system, dataset, model, seed, axes)
+                    training = _training(config, system, dataset, model, seed)
                     planner = str((folder / system.init).resolve()) if system.init else ""
                     if training is not None and not planner:
                         known = trainings.get(training.name)
@@ -193,7 +191,6 @@ def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = (
                             model=model,
                             dataset=dataset,
                             seed=seed,
-                            scenario_seed=axes.scenario_seed,
                             config=msgspec.to_builtins(config),
                             planner=planner,
                         )
@@ -206,6 +203,7 @@ def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = (
 def _config(base: Config, axes: Axes, system: System, model: str, seed: int, where: str) -> Config:
     tree = overridden(msgspec.to_builtins(base), system.set)
     tree["run"] |= {"seed": seed}
+    tree["data"] |= {"scenario_seed": axes.scenario_seed}
     tree["evaluation"] |= {"dialogues": axes.scenarios}
     tree["roles"] |= {"actor": model, "preference_reasoner": model}
     # A cell may not depend on a planner that another key smuggles in: `init` of the system is the place for it.
@@ -216,7 +214,7 @@ def _config(base: Config, axes: Axes, system: System, model: str, seed: int, whe
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _training(config: Config, system: System, dataset: str, model: str, seed: int, axes: Axes) -> Training | None:
+def _training(config: Config, system: System, dataset: str, model: str, seed: int) -> Training | None:
     learns = config.planner.kind in ("encoder", "tabular") and "planner" not in config.network.without
     if system.kind != RSO or system.stage == "untrained" or not learns:
         return None
@@ -225,7 +223,6 @@ def _training(config: Config, system: System, dataset: str, model: str, seed: in
     training = Training(
         name="",
         seed=seed,
-        scenario_seed=axes.scenario_seed,
         config=msgspec.to_builtins(whole),
         reinforced=system.stage == "rl",
     )

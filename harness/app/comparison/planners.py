@@ -41,7 +41,7 @@ async def train(
 ) -> None:
     """Bring a training to its end; returns at once where it is there already. Raises as a run does."""
     config = at(training.config, base_urls)
-    inputs = await trio.to_thread.run_sync(workshop.inputs, config, training.scenario_seed)
+    inputs = await trio.to_thread.run_sync(workshop.inputs, config)
     keep_spec(directory, SPEC, training, inputs.files)
     checkpoints = directory / rundir.CHECKPOINTS
     updates = -(-config.training_episodes // config.rl.batch_episodes)

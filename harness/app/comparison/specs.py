@@ -55,5 +55,4 @@ def at(config: Mapping[str, Any], base_urls: Mapping[str, str]) -> Config:
 
 def _changed(before: Cell | Training, now: Cell | Training) -> list[str]:
     old, new = (settings(config_from_tree(spec.config)) for spec in (before, now))
-    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not operational(key)]
-    return keys if before.scenario_seed == now.scenario_seed else [*keys, "comparison.scenario_seed"]
+    return [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not operational(key)]

@@ -30,11 +30,10 @@ class Workshop:
         self.intentions: dict[str, float] = {}
         """The examiner's memory: pre and true intentions by prompt and model."""
 
-    def inputs(self, config: Config, scenario_seed: int) -> Inputs:
-        """What `read_inputs` gives for the scenario seed, whatever the cell's own seed; blocks."""
-        drawn = msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, seed=scenario_seed))
-        of = (drawn.run.seed, drawn.data, drawn.evaluation, drawn.rl, drawn.conversation, drawn.planner)
-        return _remembered(self._inputs, msgspec.json.encode(of), lambda: read_inputs(drawn))
+    def inputs(self, config: Config) -> Inputs:
+        """What `read_inputs` gives; blocks."""
+        of = (config.run.seed, config.data, config.evaluation, config.rl, config.conversation, config.planner)
+        return _remembered(self._inputs, msgspec.json.encode(of), lambda: read_inputs(config))
 
     def index(self, config: Config, inputs: Inputs, progress: Callable[[int, int], None]) -> EntityIndex:
         """Blocks; for many minutes where a large graph is read for the first time."""

@@ -13,27 +13,22 @@ from harness.app.study.findings import ArmRow, Claim, Findings
 from harness.app.study.plan import Plan
 
 HEADINGS = (
-    "arm",
-    "seeds",
-    "episodes",
-    "Conv-SR",
-    "- base",
-    "absorbed return",
-    "- base",
-    "R_1 (Eq. 8)",
-    "turns",
-    "entropy",
-)
+    "arm", "seeds", "episodes", "Conv-SR", "- base", "absorbed return", "- base", "R_1 (Eq. 8)", "turns", "entropy",
+)  # fmt: skip
+WIDE, NARROW = 160, (0, 3, 4, 5, 6)
+"""Columns of a terminal that holds every heading, and the headings that a narrower one shows."""
 
 
 def show(plan: Plan, findings: Findings, console: Console) -> None:
-    """The arms, then the claims; into a pipe or a file at full width."""
-    paper = console if console.is_terminal else Console(file=console.file, width=170)
+    """The arms, then the claims; into a pipe or a file at full width, in a narrow terminal without some columns."""
+    paper = console if console.is_terminal else Console(file=console.file, width=WIDE)
+    columns = range(len(HEADINGS)) if paper.width >= WIDE else NARROW
     shown = Table(title=f"World: {findings.world}", title_justify="left", box=box.SIMPLE_HEAD)
-    for place, heading in enumerate(HEADINGS):
-        shown.add_column(heading, justify="right" if place else "left", no_wrap=place > 0)
+    for place in columns:
+        shown.add_column(HEADINGS[place], justify="right" if place else "left", no_wrap=place > 0)
     for row in findings.rows:
-        shown.add_row(*_cells(row, "\n"))
+        cells = _cells(row, "\n")
+        shown.add_row(*(cells[place] for place in columns))
     paper.print(shown)
     claims = Table(title="Claims, written down before the cells were played", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("", "claim", "difference"):
