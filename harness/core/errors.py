@@ -7,6 +7,8 @@ A bug (any other exception) is never caught as if it were one of these.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class HarnessError(Exception):
     """Base of every expected failure. ``exit_code`` is what the command line returns for it."""
@@ -60,3 +62,12 @@ class ReplyError(ExpertError):
     """A model answered, but nothing usable could be read from the answer within the bounded repair tries."""
 
     kind = "reply"
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions of a group at any depth, in order; of anything else, itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

@@ -8,7 +8,7 @@ given the same directory. The tables are made from the cells' results alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from harness.app.servers import open_server
 from harness.app.wiring import check_models, secrets_of
 from harness.core import rundir
 from harness.core.config import Config, Model
-from harness.core.errors import HarnessError, InputError, Interrupted, RunStopped
+from harness.core.errors import HarnessError, InputError, Interrupted, RunStopped, leaves
 from harness.core.eventlog import read_episodes
 from harness.core.messages import Struct
 from harness.core.scheduler import Stopping
@@ -99,7 +99,7 @@ def compare(
             trio.run(_main, plan, folder, limit, workshop, progress, results, failures)
         except BaseException as error:
             _report(plan, folder, results, failures, began, console)
-            if any(isinstance(leaf, Interrupted) for leaf in _leaves(error)):
+            if any(isinstance(leaf, Interrupted) for leaf in leaves(error)):
                 how = f"the same command with --run-dir {folder}"
                 raise Interrupted(f"stopped before the end; to go on: {how}") from None
             raise
@@ -251,20 +251,12 @@ async def _train(
 
 def _reason(error: Exception, name: str, stopping: Stopping) -> str:
     """One sentence for the tables; an interruption is no failure of a cell and passes through."""
-    leaves = list(_leaves(error))
-    if stopping.requested or any(isinstance(leaf, Interrupted) for leaf in leaves):
+    found = list(leaves(error))
+    if stopping.requested or any(isinstance(leaf, Interrupted) for leaf in found):
         raise error
     log.error("cell_failed", cell=name, error=repr(error), exc_info=error)
-    expected = [leaf for leaf in leaves if isinstance(leaf, HarnessError)]
-    return str(expected[0]) if expected else f"{type(leaves[0]).__name__}: {leaves[0]}"
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
+    expected = [leaf for leaf in found if isinstance(leaf, HarnessError)]
+    return str(expected[0]) if expected else f"{type(found[0]).__name__}: {found[0]}"
 
 
 def _by_servers(cells: Iterable[Cell], workshop: Workshop) -> list[tuple[tuple[ServerKey, ...], list[Cell]]]:

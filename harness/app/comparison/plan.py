@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +20,7 @@ from harness.app.wiring import BASELINES
 from harness.core.config import Config, Name, config_from_tree, load_config, operational, overridden, settings
 from harness.core.errors import ConfigError, InputError
 from harness.core.messages import Struct
+from harness.core.tomlfile import converted, read_toml
 
 RSO = "rso"
 Stage = Literal["untrained", "warmup", "rl"]
@@ -230,23 +230,10 @@ def _training(config: Config, system: System, dataset: str, model: str, seed: in
 
 
 def _read_file(path: Path, overrides: Sequence[str]) -> ComparisonFile:
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no comparison file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the comparison file {path}: {error}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    tree = read_toml(path, "comparison file")
     if "comparison" not in tree:
         raise ConfigError(f"{path} has no [comparison]: is it an experiment file? `run` plays those")
-    tree = overridden(tree, overrides)
-    try:
-        file = msgspec.convert(tree, ComparisonFile)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `")
-        key = where.rstrip("`").removeprefix("$.") or str(path)
-        raise ConfigError(f"{key}: {what[:1].lower()}{what[1:]}") from None
+    file = converted(overridden(tree, overrides), ComparisonFile, str(path))
     if not file.systems or not file.datasets:
         raise ConfigError(f"{path}: a comparison needs at least one [systems.NAME] and one [datasets.NAME]")
     for name, system in file.systems.items():

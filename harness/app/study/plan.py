@@ -11,7 +11,6 @@ cell is measured on: the best single strategy, or the best strategy a turn.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +21,7 @@ from msgspec import Meta
 from harness.core.config import Config, Name, config_from_tree, load_config, overridden, settings
 from harness.core.errors import ConfigError, InputError
 from harness.core.messages import Struct
+from harness.core.tomlfile import converted, read_toml
 
 Seed = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Search = Literal["", "strategy", "schedule"]
@@ -163,22 +163,10 @@ def _config(base: Config, design: Design, arm: Arm, seed: int, where: str) -> di
 
 
 def _read_file(path: Path, overrides: Sequence[str]) -> StudyFile:
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no study file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the study file {path}: {error}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    tree = read_toml(path, "study file")
     if "study" not in tree:
         raise ConfigError(f"{path} has no [study]: is it an experiment file? `run` plays those")
-    try:
-        file = msgspec.convert(overridden(tree, overrides), StudyFile)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `")
-        key = where.rstrip("`").removeprefix("$.") or str(path)
-        raise ConfigError(f"{key}: {what[:1].lower()}{what[1:]}") from None
+    file = converted(overridden(tree, overrides), StudyFile, str(path))
     for name in file.arms:
         if not name.replace("_", "").replace("-", "").isalnum():
             raise ConfigError(f"{name!r}: names of arms are letters, digits, _ and -")

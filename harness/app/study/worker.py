@@ -12,7 +12,6 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from rich.console import Console
 from harness.app.commands.run import begin_or_go_on
 from harness.app.study.cell import measure
 from harness.core.config import config_from_tree
-from harness.core.errors import HarnessError, Interrupted
+from harness.core.errors import HarnessError, Interrupted, leaves
 from harness.core.messages import Struct
 
 log = structlog.get_logger()
@@ -67,21 +66,13 @@ def _play(order: Order) -> Answer:
         summary = begin_or_go_on(config, Path(order.directory), Console(file=io.StringIO()), quiet=True)
         measure(order.arm, order.seed, config, Path(order.directory), summary.seconds)
     except BaseException as error:
-        leaves = list(_leaves(error))
-        if any(isinstance(leaf, Interrupted | KeyboardInterrupt) for leaf in leaves):
+        found = list(leaves(error))
+        if any(isinstance(leaf, Interrupted | KeyboardInterrupt) for leaf in found):
             return Answer(error="interrupted", interrupted=True)
         log.error("cell_failed", cell=order.directory, exc_info=error)
-        expected = [leaf for leaf in leaves if isinstance(leaf, HarnessError)]
-        return Answer(error=str(expected[0]) if expected else f"{type(leaves[0]).__name__}: {leaves[0]}")
+        expected = [leaf for leaf in found if isinstance(leaf, HarnessError)]
+        return Answer(error=str(expected[0]) if expected else f"{type(found[0]).__name__}: {found[0]}")
     return Answer(seconds=summary.seconds)
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
 
 
 if __name__ == "__main__":
