@@ -96,6 +96,7 @@ def test_every_cell_is_played_and_every_row_has_its_numbers(done):
         assert bool(row.differences) == (row.system != "rso")
     assert "Table IV" in said
     assert "scripted world" in said
+    assert "Decisions of the reference: horizon absorbing" in said
 
 
 def test_what_a_system_lacks_is_missing_not_zero(done):

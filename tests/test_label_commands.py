@@ -32,6 +32,7 @@ def test_measures_stand_beside_the_baselines(checkpoint: Path) -> None:
     assert measures["model"]["nll"] < math.log(13)
     shown = harness("label-eval", checkpoint, "--inspired", LABELS)
     assert "macro-F1" in shown.stdout
+    assert "Seed 0. Planner of a run with these decisions: horizon absorbing" in " ".join(shown.stdout.split())
     assert "opinion_inquiry" in shown.stdout
     assert "were trained on" in shown.stdout
 

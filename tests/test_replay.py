@@ -220,6 +220,7 @@ def test_swaps_that_cannot_be(folder: Path) -> None:
 
 def test_a_small_log_gives_no_estimate_and_says_so(folder: Path) -> None:
     said = ask(folder, Question(evaluate="uniform"))
+    assert "Seed 0. Decisions: horizon absorbing" in said
     assert "!! below 30: no estimate" in said
     assert "18 logged episodes" in said
     assert "[" not in said.split("ESS")[1].split("95% intervals")[0]

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.app.evaluation.in_force import decisions_of
 from harness.app.inputs import digests, read_dialogues
 from harness.app.manifest import config_of, read_manifest, refuse_other_files
 from harness.app.wiring import loaded_encoder
@@ -62,6 +63,13 @@ def label_eval(checkpoint: Path, inspired: Path, skip_bad: int | None, console: 
         console.print(Text(note), soft_wrap=True)
     console.print(Text(f"{checkpoint} on {inspired}, {len(test)} labelled turns of {len(dialogues)} dialogues"))
     console.print(_measures(measures))
+    console.print(
+        Text(
+            f"No world: the figures are of human labels. Seed {config.run.seed}. Planner of a run with these "
+            f"decisions: {decisions_of(config)}."
+        ),
+        soft_wrap=True,
+    )
     console.print(_confusion(confusion(predicted, test).tolist(), strategies))
 
 

@@ -48,6 +48,11 @@ def decisions_of(config: Config) -> str:
     return ", ".join(parts)
 
 
+def stands_on(config: Config) -> str:
+    """World, seed and decisions in one line, for tables that are not a run's own (its summary holds them apart)."""
+    return f"World: {world_of(config)}. Seed {config.run.seed}. Decisions: {decisions_of(config)}."
+
+
 def _planner(config: Config) -> str:
     planner = config.planner
     match planner.kind:

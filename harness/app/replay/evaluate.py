@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.app.evaluation.in_force import stands_on
 from harness.app.evaluation.metrics import conversation_success
 from harness.app.replay.past import PastRun
 from harness.app.session import TRAIN
@@ -71,6 +72,7 @@ def evaluate(run: PastRun, wanted: str, console: Console) -> Evaluated:
         soft_wrap=True,
     )
     console.print(table(result))
+    console.print(Text(f"Logged in this world. {stands_on(run.config)}"), soft_wrap=True)
     return result
 
 

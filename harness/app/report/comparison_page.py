@@ -16,6 +16,7 @@ from markupsafe import Markup
 from harness.app.comparison.plan import Cell, ComparisonFile
 from harness.app.comparison.results import GROUPED, Comparison, Row
 from harness.app.comparison.tables import LEVELS, TABLE_IV, TABLE_V, name_of, verdict
+from harness.app.evaluation.in_force import decisions_of
 from harness.app.report import svg
 from harness.app.report.health import TITLES as FLAWS
 from harness.app.report.html import json_block, render
@@ -52,6 +53,7 @@ def render_comparison(folder: Path) -> str:
             ("dialogues", f"{sum(row.dialogues for row in comparison.rows):,}"),
             ("failed", f"{sum(row.failed for row in comparison.rows):,}"),
             ("reference", comparison.reference),
+            *_decisions(folder, comparison),
         ],
         "headings_iv": list(TABLE_IV.values()),
         "headings_v": list(TABLE_V.values()),
@@ -77,6 +79,15 @@ def _read(path: Path, kind: type[Any]) -> Any:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
+
+
+def _decisions(folder: Path, comparison: Comparison) -> list[tuple[str, str]]:
+    """Those in force in the reference's cells; nothing where it has none yet."""
+    for path in sorted((folder / "cells").glob("*/cell.json")):
+        cell: Cell = _read(path, Cell)
+        if cell.system == comparison.reference:
+            return [("its decisions", decisions_of(cell.resolved()))]
+    return []
 
 
 def _dataset(comparison: Comparison, name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from harness.app.evaluation.in_force import decisions_of
 from harness.app.evaluation.summary import COLUMNS
 from harness.app.report.record import PHASE_TITLES, RunRecord
 from harness.core.errors import InputError
@@ -78,6 +79,7 @@ def card(record: RunRecord, meta: CheckpointMeta, world: str) -> str:
         f"- encoder: {encoder}, trained layers: {layers}",
         f"- seed {record.config.run.seed}, config digest `{meta.config_digest}`",
         f"- weights hash `{meta.weights_hash}`",
+        f"- decisions in force: {_plain(decisions_of(record.config))}",
         "",
         "## Results",
         "",
