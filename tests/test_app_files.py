@@ -1,19 +1,28 @@
 """Small files of the roof: what is sealed is noticed, what is secret is not written, nothing is written twice."""
 
 import json
+from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import msgspec
 import pytest
 import structlog
+from rich.console import Console
+from support.encoders import write_tiny_encoder
+from typer.testing import CliRunner
 
-from harness.app.cli import expected_failure
+from harness.app.cli import app, expected_failure
+from harness.app.commands.doctor import doctor
 from harness.app.logs import REDACTED, logging_to
 from harness.app.manifest import config_of, encode, manifest_of, read_manifest, refuse_changes, refuse_other_files
 from harness.app.metricsfile import MetricsFile, read_metrics
 from harness.core.config import Config, config_from_tree
-from harness.core.errors import InputError, Interrupted, RunStopped
+from harness.core.errors import CheckFailed, InputError, Interrupted, RunStopped
 from harness.core.messages import Struct
+from harness.domain.strategies import STRATEGIES
+from learner.checkpoint import save_checkpoint
+from learner.tabular import TabularPolicy
 
 
 def changed(**tables: dict[str, object]) -> Config:
@@ -110,3 +119,21 @@ def test_a_run_that_began_before_a_key_existed_goes_on(tmp_path: Path) -> None:
     smuggled = msgspec.structs.replace(before, config={**tree, "data": {**tree["data"], "scenario_seed": 3}})
     with pytest.raises(InputError, match=r"data\.scenario_seed"):
         config_of(smuggled, tmp_path)
+
+
+def test_the_doctor_tries_the_checkpoint_to_start_from(tmp_path: Path) -> None:
+    tiny = Path(__file__).parent.parent / "experiments" / "tiny.toml"
+    fits = save_checkpoint(tmp_path, TabularPolicy(tuple(strategy.key for strategy in STRATEGIES)), version=0)
+    out = StringIO()
+    encoder = write_tiny_encoder(tmp_path / "encoder")
+    keys = ["planner.kind=tabular", f"planner.init={fits}", f"planner.encoder={encoder}"]
+    doctor(tiny, keys, Console(file=out, width=400))
+    assert "version 0, fits this planner" in out.getvalue()
+    with pytest.raises(CheckFailed, match="1 check failed"):
+        doctor(tiny, [*keys, "planner.kind=encoder"], Console(file=out, width=400))
+    assert "planner.init: checkpoint 'v000000' was made with encoder" in out.getvalue()
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    said = CliRunner().invoke(app, ["--version"])
+    assert (said.exit_code, said.output) == (0, f"rso-harness {version('rso-harness')}\n")

@@ -35,7 +35,7 @@ def test_strategy_preferences_and_facts_stand_beside_each_reply() -> None:
     text = out.getvalue()
     assert turns == 2
     assert text.count("recommender: ") == 2
-    assert text.count("strategy opinion_inquiry (likeliest: opinion_inquiry 1.00") == 2
+    assert text.count("strategy opinion_inquiry 1.00 (likeliest: opinion_inquiry 1.00") == 2
     assert "preferences Wants: comedy" in text
     assert "genre comedy" in text
     assert text.count("judge: ") == 1

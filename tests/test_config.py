@@ -76,6 +76,13 @@ def test_bad_overrides(tmp_path: Path, override: str) -> None:
         load_config(write(tmp_path, ""), [override])
 
 
+@pytest.mark.parametrize(("table", "verb"), [("comparison", "compare"), ("study", "study")])
+def test_a_file_for_another_verb_names_the_verb(tmp_path: Path, table: str, verb: str) -> None:
+    path = write(tmp_path, f"[{table}]\nname = 'x'")
+    with pytest.raises(ConfigError, match=rf"is the file of a {table}: python -m harness {verb} {path}"):
+        load_config(path)
+
+
 def test_the_file_wins_over_its_preset(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, "preset = 'paper'\n[rl]\nlearning_rate = 0.5"))
     assert (config.rl.learning_rate, config.rl.horizon, config.warmup.learning_rate) == (0.5, "literal", 6e-6)

@@ -100,6 +100,10 @@ def test_runs_are_listed_with_their_headline(tmp_path: Path) -> None:
     assert "complete" in lines["done"]
     assert "1.00" in lines["done"]
     assert "no summary yet" in lines["killed"]
+    console, out = said()
+    assert runs(tmp_path / "done", console) == 1
+    assert "1 run directory in" in out.getvalue()
+    assert "complete" in out.getvalue()
     with pytest.raises(InputError, match="no folder"):
         runs(tmp_path / "nowhere", console)
 
@@ -116,6 +120,7 @@ def test_diff_names_settings_and_pairs_results(tmp_path: Path) -> None:
     assert any(line.split() == ["rl.entropy_coefficient", "0.03", "0.5"] for line in text.splitlines())
     assert "after RL: 4 and 4 dialogues, 4 paired" in text
     assert "run digest: A " in text
+    assert text.count("Rec-SR") == text.count("objective") == text.count("4 paired")
 
 
 def test_diff_pairs_nothing_that_differs(tmp_path: Path) -> None:

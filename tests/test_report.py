@@ -295,6 +295,8 @@ def test_items_keep_their_ids_without_the_graph(tmp_path: Path, monkeypatch: pyt
 def test_the_command_writes_into_the_run(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     path = report(folder, None, Console(quiet=True), show=False)
+    with pytest.raises(InputError, match="--out: there is no folder"):
+        report(folder, tmp_path / "nowhere" / "page.html", Console(quiet=True), show=False)
     assert path == folder / "report.html"
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
 

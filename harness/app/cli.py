@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,22 @@ app = typer.Typer(
     help="Simulate, train and evaluate strategy planners of conversational recommenders (RSO).",
     epilog="Exit codes: 0 done, 1 a check failed, 2 bad input, 3 stopped and resumable, 130 interrupted.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rso-harness {version('rso-harness')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
 
 File = Annotated[Path, typer.Argument(help="Experiment file (TOML).")]
 Overrides = Annotated[

@@ -291,8 +291,8 @@ def flattened(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 PRESETS: Mapping[str, dict[str, Any]] = {
     "": {},
-    # The settings that the paper states (decisions 4, 5, 7, 21, 22); the others keep the defaults above. Under it RL also
-    # has one rate for all weights, without the faster pace of the state's numbers (learner.updates.NUMBERS_PACE).
+    # The settings that the paper states (decisions 4, 5, 7, 21, 22); the others keep the defaults above. RL has one
+    # rate for all weights then, without the faster pace of the state's numbers (learner.updates.NUMBERS_PACE).
     "paper": {
         "planner": {"encoder": "roberta-base", "trainable_layers": 12},
         "warmup": {"learning_rate": 6e-6, "encoder_learning_rate": 6e-6, "epochs": 5},
@@ -315,6 +315,10 @@ _MAYBE_PATH_KEYS = ("planner.encoder", "models.*.python", "models.*.model")
 """Keys that hold a path only if the value looks like one; otherwise a name or an executable."""
 
 
+_OTHER_VERBS = {"comparison": "compare", "study": "study"}
+"""Tables that no experiment has, and the verb whose files they are in."""
+
+
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read an experiment file and ``key=value`` overrides; `ConfigError` names the key, `InputError` the file."""
     try:
@@ -327,6 +331,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    for table, verb in _OTHER_VERBS.items():
+        if isinstance(tree.get(table), dict):
+            raise ConfigError(f"{path} is the file of a {table}: python -m harness {verb} {path}")
     _resolve_paths(tree, path.resolve().parent)
     return config_from_tree(overridden(tree, overrides))
 

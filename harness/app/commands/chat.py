@@ -155,7 +155,8 @@ class _Talk:
             keys = [strategy.key for strategy in self._inputs.strategies]
             ranked = sorted(zip(move.decision.probabilities, keys, strict=True), reverse=True)[:LISTED]
             likely = ", ".join(f"{key} {p:.2f}" for p, key in ranked)
-            self._say(f"  strategy {move.decision.strategy} (likeliest: {likely})", "dim")
+            mine = move.decision.probabilities[move.decision.index]
+            self._say(f"  strategy {move.decision.strategy} {mine:.2f} (likeliest: {likely})", "dim")
         if move.preferences:
             self._say(f"  preferences {' | '.join(move.preferences.splitlines())}", "dim")
         if move.recommended:

@@ -1,7 +1,7 @@
 """`diff`: what two runs differ in, settings, data, versions and results.
 
 Results are compared phase by phase on the scenarios that both runs have; where persona, goal and random streams are the
-same the difference is paired. A measure that needs the knowledge graph (Rec-SR) is left to the two summaries.
+same the difference is paired.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from harness.app.evaluation.metrics import (
     first_return,
     judge_success,
     recall,
+    recommendation_success,
     strategy_entropy,
     turns,
 )
@@ -31,6 +32,7 @@ from harness.app.report.page import world_of
 from harness.app.report.record import PHASE_TITLES, TRAIN, RunRecord, read_record
 from harness.core.config import operational, settings
 from harness.core.sections import one_line
+from harness.domain.knowledge_graph import KnowledgeGraph
 
 
 def diff(first: Path, second: Path, console: Console) -> None:
@@ -99,9 +101,10 @@ def _results(a: RunRecord, b: RunRecord, phase: str) -> Table:
     )
     for heading in ("", "A", "B", "B - A\n(paired)"):
         table.add_column(heading, justify="right" if heading else "left")
+    measures_a, measures_b = _measures(a), _measures(b)
     for name, title in MEASURES.items():
-        before = by_scenario(ours.values(), _measure(a, name))
-        after = by_scenario(theirs.values(), _measure(b, name))
+        before = by_scenario(ours.values(), measures_a[name])
+        after = by_scenario(theirs.values(), measures_b[name])
         kept = {key: value for key, value in after.items() if key in set(paired)}
         difference = paired_difference(kept, before)
         table.add_row(
@@ -115,20 +118,26 @@ def _results(a: RunRecord, b: RunRecord, phase: str) -> Table:
 
 MEASURES = {
     "mean_return": "R_1 (Eq. 8)",
+    "mean_objective": "objective",
     "conv_sr": "Conv-SR",
     "judge_sr": "Conv-SR by the judge",
     "acceptance": "accepted",
     "turns": "turns",
+    "rec_sr": "Rec-SR",
     "recall_1": "R@1",
     "recall_5": "R@5",
     "strategy_entropy": "entropy",
 }
 
 
-def _measure(record: RunRecord, name: str) -> Measure:
+def _measures(record: RunRecord) -> dict[str, Measure]:
     config = record.config
-    measures: dict[str, Measure] = {
+    graph = KnowledgeGraph.from_items(record.items.values()) if record.items else None
+    return {
         "mean_return": lambda e: first_return(e, config.rl.gamma, "literal"),
+        # Of two horizons the objectives are two things; the settings above say so.
+        "mean_objective": lambda e: first_return(e, config.rl.gamma, config.rl.horizon),
+        "rec_sr": lambda e: None if graph is None else recommendation_success(e, graph),
         "conv_sr": lambda e: conversation_success(e, config.reward.threshold),
         "judge_sr": judge_success,
         "acceptance": acceptance,
@@ -137,4 +146,3 @@ def _measure(record: RunRecord, name: str) -> Measure:
         "recall_5": lambda e: recall(e, 5),
         "strategy_entropy": strategy_entropy,
     }
-    return measures[name]

@@ -45,7 +45,7 @@ def doctor(file: Path | None, overrides: list[str], console: Console) -> None:
         console.print(Text.assemble((f"{finding.state:>6} ", style), finding.text), soft_wrap=True)
         failed += finding.state == "FAILED"
     if failed:
-        raise CheckFailed(f"{failed} checks failed")
+        raise CheckFailed(f"{failed} check{'s' if failed > 1 else ''} failed")
 
 
 def findings(config: Config | None) -> Iterator[Finding]:
@@ -59,6 +59,8 @@ def findings(config: Config | None) -> Iterator[Finding]:
     yield _disk(folder)
     if config:
         yield from _attempt("inputs", lambda: _inputs(config))
+        if config.planner.init:
+            yield from _attempt("planner.init", lambda: _init(config))
         for name in config.models_in_use:
             yield from _server(name, config.models[name])
 
@@ -129,6 +131,19 @@ def _inputs(config: Config) -> str:
         f"{len(inputs.graph.items)} films, {len(inputs.dialogues)} dialogues with {turns} labelled turns, "
         f"{len(inputs.held_out)} held-out and {len(inputs.training)} training scenarios"
     )
+
+
+def _init(config: Config) -> str:
+    from harness.app.wiring import planner_of
+    from harness.domain.strategies import strategy_set
+    from learner.checkpoint import load_checkpoint
+
+    saved = load_checkpoint(Path(config.planner.init))
+    planner = planner_of(config, strategy_set(config.data.labels))
+    if planner is None:
+        raise CheckFailed(f"a planner of kind {config.planner.kind!r} starts from no checkpoint")
+    saved.restore(planner)
+    return f"planner.init {config.planner.init}: version {saved.meta.version}, fits this planner"
 
 
 def _server(name: str, model: Model) -> Iterator[Finding]:

@@ -12,12 +12,15 @@ from harness.app.report.comparison_page import is_comparison, render_comparison
 from harness.app.report.page import render_run
 from harness.app.report.record import read_record
 from harness.core import rundir
+from harness.core.errors import InputError
 
 REPORT = "report.html"
 
 
 def report(folder: Path, out: Path | None, console: Console, *, show: bool) -> Path:
     """Write the page of a run or a comparison; returns where."""
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InputError(f"--out: there is no folder {out.absolute().parent}")
     page = render_comparison(folder) if is_comparison(folder) else render_run(read_record(folder))
     path = out or folder / REPORT
     rundir.write_atomically(path, page.encode("utf-8"))

@@ -1,4 +1,7 @@
-"""`runs`: the run directories of a folder with their headline, newest first; reads summaries only."""
+"""`runs`: the run directories of a folder (or that folder, if it is one) with their headline, newest first.
+
+It reads summaries only.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,14 @@ def runs(folder: Path, console: Console) -> int:
     """Print the table; returns how many there are. `InputError` where the folder is none."""
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    found = [path for path in folder.iterdir() if (path / rundir.CONFIG).is_file() and not path.name.startswith(".")]
+    there = [folder] if (folder / rundir.CONFIG).is_file() else list(folder.iterdir())
+    found = [path for path in there if (path / rundir.CONFIG).is_file() and not path.name.startswith(".")]
     found.sort(key=lambda path: (path / rundir.CONFIG).stat().st_mtime, reverse=True)
-    table = Table(box=box.SIMPLE_HEAD, title=f"{len(found)} run directories in {folder}", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{len(found)} run director{'y' if len(found) == 1 else 'ies'} in {folder}",
+        title_justify="left",
+    )
     for heading in ("run", "state", "phase", *HEADLINE.values(), "n", "time", "world"):
         table.add_column(heading, justify="right" if heading in (*HEADLINE.values(), "n", "time") else "left")
     for path in found:
