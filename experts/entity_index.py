@@ -93,7 +93,7 @@ def build_index(
         vectors, search = loaded
     else:
         vectors = _embed_all(graph, embed, progress)
-        search = None if exact else _link(vectors)
+        search = None if exact else link(vectors)
         if cache:
             cache.save(vectors, search)
     return EntityIndex([item.id for item in graph.items], vectors, graph=search)
@@ -111,7 +111,8 @@ def _embed_all(graph: KnowledgeGraph, embed: Embed, progress: Progress | None) -
     return np.stack(rows)
 
 
-def _link(vectors: Vectors) -> hnswlib.Index:
+def link(vectors: Vectors) -> hnswlib.Index:
+    """The search graph of unit vectors (N, H), the same from run to run; blocks, for half a minute at N = 50,000."""
     search = hnswlib.Index(space="ip", dim=vectors.shape[1])
     search.init_index(max_elements=len(vectors), M=_LINKS, ef_construction=_EF_BUILD, random_seed=_SEED)
     search.add_items(vectors, np.arange(len(vectors)), num_threads=1)

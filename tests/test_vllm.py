@@ -1,19 +1,18 @@
 """A real vLLM server with a real small model on the CPU: ``RSO_VLLM_PYTHON=.venv-vllm/bin/python pytest -m vllm``.
 
-One server for the whole file, kept by a harness in a process of its own (``support/vllm_host.py``) with the settings of
-``experiments/smollm2_cpu.toml``. The last two tests take it down: first vLLM is killed and comes back, then the harness
-is killed and vLLM must go (so the file is run as a whole). Minutes, not seconds: the server's start is most of it.
+One server for the whole file, kept by a harness in a process of its own (``benchmarks/vllm_host.py``) with the settings
+of ``experiments/smollm2_cpu.toml``. The last two tests take it down: first vLLM is killed and comes back, then the
+harness is killed and vLLM must go (so the file is run as a whole). Minutes, not seconds: the server's start is most of
+it.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -25,27 +24,26 @@ import msgspec
 import pytest
 import trio
 from support.fakes import FILMS, state_of
-from support.vllm_host import EXPERIMENT, smollm2
 
+from benchmarks.reward import Readings, human_states, read_three_ways
+from benchmarks.vllm_host import EXPERIMENT, smollm2
 from experts import preference_reasoner
 from experts.actor import Actor, reply_schema
 from experts.preference_reasoner import PreferenceReasoner
 from experts.prompts import actor_messages, judge_messages
-from experts.reward import LABELS, RewardExpert
+from experts.reward import LABELS
 from harness.app.evaluation.serving import read_server_metrics
 from harness.app.server_check import running
 from harness.app.wiring import client_of
 from harness.core.llm import OpenAIChat
-from harness.core.messages import ChatReply, ChatRequest, Message, State
+from harness.core.messages import ChatReply, ChatRequest, Message
 from harness.core.retry import RetryPolicy
 from harness.domain.strategies import strategy_set
 from simulator import seeker
-from simulator.datasets.inspired import InspiredDataset
 
 PYTHON = os.environ.get("RSO_VLLM_PYTHON", "")
 START_S = 600.0
 STATES = 60
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "inspired_synthetic.tsv"
 
 pytestmark = [
     pytest.mark.vllm,
@@ -102,11 +100,14 @@ async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float) -> Non
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     folder = tmp_path_factory.mktemp("vllm") / "run"
-    program = Path(__file__).parent / "support" / "vllm_host.py"
     log = folder.with_suffix(".err")
     with open(log, "w") as errors:
         process = subprocess.Popen(
-            [sys.executable, str(program), str(folder)], stdout=subprocess.PIPE, stderr=errors, text=True
+            [sys.executable, "-m", "benchmarks.vllm_host", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=Path(__file__).parents[1],
         )
     assert process.stdout is not None
     line = process.stdout.readline()  # the host ends by itself when the server does not start in time
@@ -142,14 +143,6 @@ def ask(host: Host, *requests: ChatRequest) -> list[ChatReply]:
             return [await chat.complete(each) for each in requests]
 
     return trio.run(main)
-
-
-def human_states(count: int) -> list[State]:
-    """States of written dialogues, the seeker's message last."""
-    dialogues = InspiredDataset(FIXTURE, strategies=strategy_set("rso13"), skip_bad=0, max_turns=10).dialogues()
-    states = [turn.state for dialogue in dialogues for turn in dialogue.labelled_turns if len(turn.state.turns) >= 2]
-    # Each with luck of its own: states of a dataset share one seed, and sixty draws with the same luck are one.
-    return [msgspec.structs.replace(state, seed=number) for number, state in enumerate(states[:: len(states) // count])]
 
 
 def test_doctor_finds_everything(host: Host) -> None:
@@ -245,43 +238,20 @@ def test_the_actor_speaks(host: Host) -> None:
 def test_three_ways_to_read_the_judge_agree(host: Host) -> None:
     """Decision 7: one law, three prices. In mean over states within three standard errors; ``expected`` at most 0.55
     of the time of ten samples, both warm, in interleaved pairs."""
-    states = human_states(STATES)[:STATES]
+    states = human_states(STATES)
     assert len(states) >= 50
-    seconds: dict[str, list[float]] = {"samples": [], "expected": []}
-    rewards: dict[str, list[float]] = {"samples": [], "multinomial": [], "expected": []}
-    masses: list[float] = []
 
-    async def main() -> None:
+    async def main() -> Readings:
         async with host.client() as chat:
-            judges = {
-                "samples": RewardExpert(chat, mode="samples"),
-                "multinomial": RewardExpert(chat, mode="multinomial"),
-                "expected": RewardExpert(chat, mode="expected"),
-            }
-            for number, state in enumerate(states):
-                score = await judges["multinomial"].score(state)  # warms the prompt's prefix for both that follow
-                assert score.reward is not None
-                rewards["multinomial"].append(score.reward)
-                assert score.label_mass is not None
-                masses.append(score.label_mass)
-                order = ("samples", "expected") if number % 2 else ("expected", "samples")
-                for mode in order:
-                    began = time.perf_counter()
-                    score = await judges[mode].score(state)
-                    seconds[mode].append(time.perf_counter() - began)
-                    assert score.reward is not None
-                    assert score.invalid == 0
-                    rewards[mode].append(score.reward)
+            return await read_three_ways(chat, states)
 
-    trio.run(main)
+    found = trio.run(main)
     for mode in ("samples", "multinomial"):
-        gaps = [drawn - exact for drawn, exact in zip(rewards[mode], rewards["expected"], strict=True)]
-        error = statistics.stdev(gaps) / math.sqrt(len(gaps))
-        print(f"{mode} - expected: {statistics.mean(gaps):+.4f}, standard error {error:.4f}, n {len(gaps)}")
-        assert abs(statistics.mean(gaps)) <= 3 * error
-    ratio = statistics.median(seconds["expected"]) / statistics.median(seconds["samples"])
-    print(f"expected / samples: {ratio:.2f} of {statistics.median(seconds['samples']):.3f} s; mass {min(masses):.2f}..")
-    assert ratio <= 0.55
+        gap, error = found.gap(mode)
+        print(f"{mode} - expected: {gap:+.4f}, standard error {error:.4f}, n {len(states)}")
+        assert abs(gap) <= 3 * error
+    print(f"expected / samples: {found.ratio:.2f}; mass {min(found.masses):.2f}..")
+    assert found.ratio <= 0.55
 
 
 async def running_requests(host: Host) -> float:

@@ -31,6 +31,7 @@ from experts.planner import Planner
 from experts.preference_reasoner import PreferenceReasoner
 from experts.prompted_planner import PromptedPlanner
 from experts.reward import RewardExpert, RewardMode
+from harness.app.collector import seldom_collected
 from harness.app.inputs import Inputs, episode_seed
 from harness.app.progress import Progress
 from harness.app.rule_policy import RulePolicy
@@ -334,7 +335,8 @@ async def open_players(
                 max_tokens=decoding.actor.max_tokens,
             )
         progress.watch((*network.lanes, seeker.lane, evaluator.lane))
-        yield NetworkPlayers(network, seeker, evaluator, ledger, other)
+        with seldom_collected():
+            yield NetworkPlayers(network, seeker, evaluator, ledger, other)
         nursery.cancel_scope.cancel()
 
 

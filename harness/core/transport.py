@@ -25,7 +25,7 @@ import httptools
 import httpx2
 import trio
 
-_READ_BYTES = 65536
+_READ_BYTES = 16384
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 _MOST_BYTES = 64 * 2**20
 """A body beyond this is no model's reply; reading on would only fill the memory."""
@@ -65,6 +65,10 @@ class _Answer:
 
     def feed(self, data: bytes) -> None:
         self._parser.feed_data(data)
+
+    def release(self) -> None:
+        """Let go of the parser, which holds this object's methods: a cycle that only the collector would end."""
+        del self._parser
 
     def on_message_begin(self) -> None:
         self.surplus = self.complete
@@ -118,15 +122,18 @@ class _Connection:
             # median 48 ms, with this 0.5 ms). The kernel forgets the option, so it is set for each answer.
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         answer = _Answer()
-        while not answer.complete:
-            data = await self._receive()
-            if not data:
-                if answer.ended_by_close():
-                    break
-                raise httpx2.RemoteProtocolError("the server closed the connection without an answer")
-            answer.feed(data)
-            if answer.size > _MOST_BYTES:
-                raise httpx2.ReadError(f"a response body above {_MOST_BYTES} bytes")
+        try:
+            while not answer.complete:
+                data = await self._receive()
+                if not data:
+                    if answer.ended_by_close():
+                        break
+                    raise httpx2.RemoteProtocolError("the server closed the connection without an answer")
+                answer.feed(data)
+                if answer.size > _MOST_BYTES:
+                    raise httpx2.ReadError(f"a response body above {_MOST_BYTES} bytes")
+        finally:
+            answer.release()
         self._reusable = answer.complete and answer.keep_alive and not answer.surplus
         return Reply(answer.status, answer.headers, b"".join(answer.parts))
 

@@ -1,0 +1,28 @@
+"""Python's cycle collector while a run is at work: seldom, and never through what was there before.
+
+Torch and transformers leave about a million objects behind, and a full collection walks through all of them, several
+times a second when hundreds of conversations allocate. Measured (2 cores, trivial server, C = 256 / 1000): CPU a turn
+2.83 / 3.34 ms as Python does it, 2.20 / 2.33 ms so. Reference counts free nearly everything at once; what is left in
+cycles waits for a collection of its generation, of which each is 10 to 20 times rarer than by default.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_THRESHOLDS = (10_000, 20, 50)
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Everything made before the block is left alone, everything made in it is looked through seldom."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
