@@ -26,7 +26,8 @@ from harness.app.inputs import Inputs, read_inputs
 from harness.app.progress import Progress
 from harness.app.session import Session
 from harness.app.wiring import index_of, open_players, planner_of
-from harness.core.config import Config, config_from_tree
+from harness.core.config import Config
+from harness.core.configfile import config_from_tree
 from harness.core.eventlog import open_log
 from harness.core.llm import OpenAIChat
 from harness.core.messages import ChatReply, ChatRequest, Scenario, Struct

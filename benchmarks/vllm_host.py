@@ -20,7 +20,8 @@ from rich.console import Console
 
 from harness.app.progress import Progress
 from harness.app.servers import open_server
-from harness.core.config import Model, load_config
+from harness.core.config import Model
+from harness.core.configfile import load_config
 from harness.core.errors import InputError
 from harness.core.rundir import LOGS
 from harness.domain.knowledge_graph import KnowledgeGraph

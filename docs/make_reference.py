@@ -17,6 +17,7 @@ import msgspec
 
 from harness.app.report.tables import TABLES
 from harness.core import config
+from harness.core.configfile import PRESETS
 
 DOCS = Path(__file__).parent
 MARK = re.compile(r"(<!-- generated:begin -->\n).*?(<!-- generated:end -->)", re.DOTALL)
@@ -27,7 +28,7 @@ def config_page() -> str:
     presets = "".join(
         f'\n`preset = "{name}"` puts these under the file\'s own keys:\n\n'
         + "".join(f"- `{key}` = {_value(value)}\n" for key, value in _flat(tree, ""))
-        for name, tree in config.PRESETS.items()
+        for name, tree in PRESETS.items()
         if name
     )
     parts = [

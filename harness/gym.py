@@ -36,7 +36,7 @@ from harness.app.inputs import read_inputs
 from harness.app.playground import open_playground
 from harness.app.progress import Progress
 from harness.app.wiring import check_models, with_given_policy
-from harness.core.config import load_config
+from harness.core.configfile import load_config
 from harness.core.conversation import converse
 from harness.core.episode import build
 from harness.core.errors import ExpertError, HarnessError

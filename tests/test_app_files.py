@@ -17,7 +17,8 @@ from harness.app.commands.doctor import doctor
 from harness.app.logs import REDACTED, logging_to
 from harness.app.manifest import config_of, encode, manifest_of, read_manifest, refuse_changes, refuse_other_files
 from harness.app.metricsfile import MetricsFile, read_metrics
-from harness.core.config import Config, config_from_tree
+from harness.core.config import Config
+from harness.core.configfile import config_from_tree
 from harness.core.errors import CheckFailed, InputError, Interrupted, RunStopped
 from harness.core.messages import Struct
 from harness.domain.strategies import STRATEGIES

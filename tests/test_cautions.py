@@ -15,7 +15,8 @@ from harness.app.evaluation import metrics
 from harness.app.evaluation.cautions import cautions_of
 from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.evaluation.statistics import Estimate
-from harness.core.config import Config, load_config
+from harness.core.config import Config
+from harness.core.configfile import load_config
 from harness.core.episode import build
 from harness.core.messages import EpisodeEnded, Score
 
@@ -57,7 +58,7 @@ def test_return_and_success_that_part_under_the_literal_horizon_are_told(
 
 @pytest.mark.parametrize(
     ("judge", "evaluator", "warned"),
-    [(0.2, 0.2, False), (0.2, 0.12, False), (0.2, 0.05, True), (0.2, -0.1, True), (0.04, -0.02, False),
+    [(0.2, 0.2, False), (0.2, 0.12, False), (0.2, 0.05, True), (0.2, -0.1, True), (0.04, -0.02, False), (0.08, 0.035, False),
      (-0.2, -0.4, False)],
 )  # fmt: skip
 def test_a_judge_that_gains_alone_is_told(judge: float, evaluator: float, warned: bool) -> None:

@@ -18,7 +18,7 @@ from experts.prompts import planner_messages, strategy_letters
 from experts.replies import read_letter
 from harness.app.commands import run as running
 from harness.app.commands.replay import Question, replay
-from harness.core.config import load_config
+from harness.core.configfile import load_config
 from harness.core.errors import ConfigError, ReplyError
 from harness.core.eventlog import read_episodes
 from harness.core.llm import Capabilities, OpenAIChat

@@ -13,7 +13,8 @@ from harness.app.estimate import estimate
 from harness.app.inputs import episode_seed, read_inputs
 from harness.app.rule_policy import RulePolicy
 from harness.core import seeds
-from harness.core.config import Config, load_config
+from harness.core.config import Config
+from harness.core.configfile import load_config
 from harness.core.errors import ConfigError, ExpertError, InputError
 from harness.core.eventlog import read_episodes
 from harness.core.messages import State, Turn

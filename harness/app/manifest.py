@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from harness.core import rundir
-from harness.core.config import Config, config_from_tree, flattened, operational, settings
+from harness.core.config import Config, flattened, operational, settings
+from harness.core.configfile import config_from_tree
 from harness.core.errors import InputError
 from harness.core.messages import Struct
 

@@ -12,7 +12,7 @@ from harness.app.evaluation.summary import Summary, differences, summarize_phase
 from harness.app.manifest import encode, manifest_of
 from harness.core import rundir
 from harness.core.codec import encode_event
-from harness.core.config import load_config
+from harness.core.configfile import load_config
 from harness.core.eventlog import read_episodes, run_digest
 from harness.core.messages import (
     Attribute,

@@ -18,7 +18,8 @@ from harness.app.live_view import harmless
 from harness.app.playground import open_playground
 from harness.app.progress import Progress
 from harness.app.wiring import BASELINES, NetworkPlayers, check_models, fixed_planner_of, with_given_policy
-from harness.core.config import Config, load_config
+from harness.core.config import Config
+from harness.core.configfile import load_config
 from harness.core.errors import ExpertError, HarnessError, InputError
 from harness.core.messages import Goal, RecommenderTurn, State, Turn
 from harness.core.seams import Policy

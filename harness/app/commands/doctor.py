@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.manifest import PACKAGES
-from harness.core.config import Config, Model, load_config
+from harness.core.config import Config, Model
+from harness.core.configfile import load_config
 from harness.core.errors import CheckFailed, HarnessError
 from harness.core.messages import Struct
 

@@ -19,7 +19,8 @@ from rich.text import Text
 from harness.app.replay import evaluate, rescore, swap, transcript, verify
 from harness.app.replay.past import PastRun, open_past
 from harness.core import rundir
-from harness.core.config import Config, config_from_tree, load_config, overridden
+from harness.core.config import Config
+from harness.core.configfile import config_from_tree, load_config, overridden
 from harness.core.errors import InputError
 from harness.core.messages import Struct
 from harness.core.tape import TAPE

@@ -42,7 +42,8 @@ from harness.app.wiring import (
     secrets_of,
 )
 from harness.core import rundir
-from harness.core.config import Config, Phase, config_from_tree, load_config, overridden
+from harness.core.config import Config, Phase
+from harness.core.configfile import config_from_tree, load_config, overridden
 from harness.core.errors import HarnessError, Interrupted
 from harness.core.eventlog import open_log, read_episodes, run_digest
 from harness.core.scheduler import Stopping

@@ -15,7 +15,7 @@ from rich.text import Text
 from experts.prompts import actor_messages, judge_messages, planner_messages, reasoner_messages
 from harness.app.inputs import read_inputs
 from harness.app.report.record import TRAIN, read_record, visible
-from harness.core.config import load_config
+from harness.core.configfile import load_config
 from harness.core.errors import InputError
 from harness.core.messages import Item, Message, Scenario, State, Struct
 from harness.domain.strategies import Strategy

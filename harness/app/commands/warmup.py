@@ -20,7 +20,7 @@ from harness.app.progress import Progress
 from harness.app.training import WARMED_UP, learn_labels
 from harness.app.wiring import planner_of
 from harness.core import rundir
-from harness.core.config import load_config
+from harness.core.configfile import load_config
 from harness.core.errors import ConfigError
 from harness.domain.strategies import strategy_set
 from learner.checkpoint import save_checkpoint

@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from harness.app.wiring import BASELINES
-from harness.core.config import Config, Name, config_from_tree, load_config, operational, overridden, settings
+from harness.core.config import Config, Name, operational, settings
+from harness.core.configfile import config_from_tree, load_config, overridden
 from harness.core.errors import ConfigError, InputError
 from harness.core.messages import Struct
 from harness.core.tomlfile import converted, read_toml

@@ -11,7 +11,8 @@ import msgspec
 from harness.app.comparison.plan import Cell, Training
 from harness.app.manifest import encode, manifest_of, read_manifest, refuse_other_files
 from harness.core import rundir
-from harness.core.config import Config, config_from_tree, operational, settings
+from harness.core.config import Config, operational, settings
+from harness.core.configfile import config_from_tree
 from harness.core.errors import InputError
 
 

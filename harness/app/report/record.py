@@ -17,7 +17,8 @@ from harness.app.evaluation.summary import PhaseSummary, Summary
 from harness.app.manifest import Manifest, read_manifest
 from harness.app.metricsfile import read_metrics
 from harness.core import rundir
-from harness.core.config import Config, config_from_tree
+from harness.core.config import Config
+from harness.core.configfile import config_from_tree
 from harness.core.episode import Episode
 from harness.core.errors import HarnessError, InputError
 from harness.core.eventlog import read_episodes

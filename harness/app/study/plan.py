@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from harness.core.config import Config, Name, config_from_tree, load_config, overridden, settings
+from harness.core.config import Config, Name, settings
+from harness.core.configfile import config_from_tree, load_config, overridden
 from harness.core.errors import ConfigError, InputError
 from harness.core.messages import Struct
 from harness.core.tomlfile import converted, read_toml

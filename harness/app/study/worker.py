@@ -21,7 +21,7 @@ from rich.console import Console
 
 from harness.app.commands.run import begin_or_go_on
 from harness.app.study.cell import measure
-from harness.core.config import config_from_tree
+from harness.core.configfile import config_from_tree
 from harness.core.errors import HarnessError, Interrupted, leaves
 from harness.core.messages import Struct
 
