@@ -58,8 +58,8 @@ def test_return_and_success_that_part_under_the_literal_horizon_are_told(
 
 @pytest.mark.parametrize(
     ("judge", "evaluator", "warned"),
-    [(0.2, 0.2, False), (0.2, 0.12, False), (0.2, 0.05, True), (0.2, -0.1, True), (0.04, -0.02, False), (0.08, 0.035, False),
-     (-0.2, -0.4, False)],
+    [(0.2, 0.2, False), (0.2, 0.12, False), (0.2, 0.05, True), (0.2, -0.1, True), (0.04, -0.02, False),
+     (0.08, 0.035, False), (-0.2, -0.4, False)],
 )  # fmt: skip
 def test_a_judge_that_gains_alone_is_told(judge: float, evaluator: float, warned: bool) -> None:
     found = {

@@ -301,6 +301,13 @@ def test_the_command_writes_into_the_run(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_cautions_stand_above_the_numbers(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    summary = msgspec.json.decode((folder / "summary.json").read_bytes())
+    (folder / "summary.json").write_bytes(msgspec.json.encode({**summary, "cautions": ["the judge < people"]}))
+    assert '<p class="alarm">the judge &lt; people</p>' in render_run(read_record(folder))
+
+
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run directory"):
         report(tmp_path, None, Console(quiet=True), show=False)
