@@ -272,6 +272,21 @@ def faults(
 
 
 @app.command()
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Benchmarks; by default all that need no model server. vllm: those on a real one."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line each instead of tables.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Put the figures into benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """Measure the harness itself: CPU and memory a conversation, efficiency, log, retrieval, learner."""
+    from harness.app.commands import bench as command
+
+    command.bench(names or [], Console(), as_json=as_json, write=write)
+
+
+@app.command()
 def plot(
     directory: Annotated[Path, typer.Argument(help="Run or comparison directory.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the files instead of DIRECTORY/plots.")] = None,
