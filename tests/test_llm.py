@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import traceback
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -526,6 +527,42 @@ def test_the_limit_never_falls_below_one_call() -> None:
         assert limit.allowed == 1
 
     run(main)
+
+
+# Both ways to the server
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_http_and_httpx2_carry_the_same_call_and_mean_the_same_by_its_failures(plain: bool) -> None:
+    faults: list[Fault] = ["reset", "half"]
+
+    async def say(asked: Asked) -> Answer | Fault:
+        return faults.pop() if faults else Answer(json.dumps(_completion("well")).encode())
+
+    async def main() -> None:
+        async with http_server(say) as server:
+            url = server.url.replace("//", "//me:pass%20word@")
+            transport = None if plain else httpx2.AsyncHTTPTransport()
+            policy = RetryPolicy(wait_initial_s=0.001, wait_max_s=0.01)
+            async with OpenAIChat(url, "small", api_key=KEY, transport=transport, retry=policy) as chat:
+                reply = await chat.complete(_request())
+        assert (reply.texts, reply.timing["retries"]) == (("well",), 2.0)
+        async with OpenAIChat(server.url, "small", transport=transport, retry=RetryPolicy(budget_s=0.0)) as chat:
+            with pytest.raises(RunStopped, match="no connection"):
+                await chat.complete(_request())
+        first = server.asked[0]
+        assert (first.method, first.path) == ("POST", "/v1/chat/completions")
+        assert {name: first.headers[name] for name in ("host", "content-type", "user-agent", "content-length")} == {
+            "host": f"127.0.0.1:{server.port}",
+            "content-type": "application/json",
+            "user-agent": "rso-harness",
+            "content-length": str(len(first.body)),
+        }
+        assert first.headers["authorization"] == f"Basic {b64encode(b'me:pass word').decode()}"
+        assert json.loads(first.body)["messages"][1] == {"role": "user", "content": "hello"}
+        assert [asked.body for asked in server.asked] == [first.body] * 3
+
+    trio.run(main)
 
 
 # Secrets and bad input

@@ -9,7 +9,7 @@ import pytest
 import trio
 from support.http_server import Answer, Asked, Fault, http_server
 
-from harness.core.transport import PlainTransport
+from harness.core.transport import PlainTransport, post
 
 
 async def _echo(asked: Asked) -> Answer | Fault:
@@ -120,6 +120,55 @@ def test_a_broken_answer_is_a_transport_error_and_its_connection_is_gone(fault: 
                 await transport.handle_async_request(_request(server.url))
             assert transport.statistics()[1] == 0
             assert (await transport.handle_async_request(_request(server.url))).content == b"well"
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize(
+    ("raw", "body", "kept"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell", b"well", True),
+        (b"HTTP/1.1 100 Continue\r\nx: 1\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell", b"well", True),
+        (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", b"until the end", False),
+        (b"HTTP/1.0 200 OK\r\ncontent-length: 4\r\n\r\nwell", b"well", False),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwellHTTP/1.1 200 OK\r\n", b"well", False),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut", None, False),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\ncut\r\n", None, False),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", None, False),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", None, False),
+        (b"", None, False),
+    ],
+)
+def test_what_a_server_writes_is_read_to_the_byte_or_refused(raw: bytes, body: bytes | None, kept: bool) -> None:
+    """Each answer comes in pieces of one byte, then the server closes unless the connection is to be kept."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await stream.receive_some()
+        if b"wellHTTP" in raw:
+            await stream.send_all(raw)
+        else:
+            for place in range(len(raw)):
+                await stream.send_all(raw[place : place + 1])
+        if not kept:
+            await stream.aclose()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, serve, listeners)
+            port = listeners[0].socket.getsockname()[1]
+            async with PlainTransport() as transport:
+                prepared = post(httpx2.URL(f"http://127.0.0.1:{port}/v1"), httpx2.Headers())
+                if body is None:
+                    with pytest.raises(httpx2.RemoteProtocolError):
+                        await transport.send(prepared, b"hello")
+                else:
+                    reply = await transport.send(prepared, b"hello")
+                    assert (reply.status, reply.body) == (200, body)
+                    assert all(name != b"x" for name, _ in reply.headers)
+                assert transport.statistics()[1] == kept
+            nursery.cancel_scope.cancel()
 
     trio.run(main)
 

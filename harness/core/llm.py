@@ -1,14 +1,11 @@
 """The client of an OpenAI-compatible server: one `ChatModel` for vLLM, the scripted world and any other base URL.
 
-One path for every call: bytes encoded by `wire`, sent over the HTTP client of the OpenAI SDK, repeated by `retry`, at
-most `limit` many under way, each attempt under a deadline. The SDK gives base URL, authorisation and the HTTP client;
-its request and response models are passed by, since they cost more CPU than all the rest. Measured a request (CPU, 64 /
-256 in flight, 2-core x86 machine, server in another process):
-
-- ``chat.completions.create`` 1.32 / 1.71 ms; on `PlainTransport` 1.15 / 1.09 ms
-- ``client.post`` with a dict 0.76 / 1.11 ms; with bytes 0.75 / 1.08 ms; with bytes on `PlainTransport` 0.54 / 0.49 ms
-- ``http.post`` with bytes 0.50 / 0.80 ms; on `PlainTransport` 0.24 / 0.22 ms
-- ``http.send`` with bytes 0.47 / 0.76 ms; **on `PlainTransport` 0.22 / 0.19 ms: what is used here**
+One path for every call: bytes encoded by `wire`, sent as they are, repeated by `retry`, at most `limit` many under
+way, each attempt under a deadline. Only the last step differs: http goes through `PlainTransport` straight away, https
+(and a transport of a test's) through httpx2. The SDK gives base URL and authorisation; its request and response models
+are passed by, since they cost more CPU than all the rest (a request with 64 / 256 in flight: 1.3 / 1.7 ms by
+``chat.completions.create``, 0.5 / 0.8 ms by httpx2 with bytes, 0.05 / 0.07 ms by `PlainTransport`;
+benchmarks/LEVERS.md).
 
 Foreign errors end here: callers see `CallError` (this call failed for good) or `RunStopped` (no call can succeed).
 Left out: streaming, tools, and the reading of a reply's text, which is the experts' part.
@@ -16,11 +13,13 @@ Left out: streaming, tools, and the reading of a reply's text, which is the expe
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import httpx2
 import msgspec
@@ -102,6 +101,8 @@ class OpenAIChat:
         headers = httpx2.Headers(
             {**self._sdk.auth_headers, "content-type": "application/json", "user-agent": "rso-harness"}
         )
+        if named := httpx2.URL(base_url).userinfo:
+            headers["authorization"] = f"Basic {b64encode(unquote_to_bytes(named)).decode()}"
         self._chat_route = _Route(httpx2.URL(f"{base}/chat/completions"), headers)
         self._tokenize_route = _Route(httpx2.URL(f"{base.removesuffix('/v1')}/tokenize"), headers)
         self._label_ids: dict[str, int] = {}
