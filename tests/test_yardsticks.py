@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
@@ -13,7 +15,7 @@ from harness.app.estimate import estimate
 from harness.app.inputs import episode_seed, read_inputs
 from harness.app.rule_policy import RulePolicy
 from harness.core import seeds
-from harness.core.config import Config
+from harness.core.config import Config, flattened
 from harness.core.configfile import load_config
 from harness.core.errors import ConfigError, ExpertError, InputError
 from harness.core.eventlog import read_episodes
@@ -29,6 +31,9 @@ ROOT = Path(__file__).parent.parent
 TINY = ROOT / "experiments" / "tiny.toml"
 SMALL = ["planner.kind=tabular", "warmup.epochs=1", "conversation.max_turns=2", "evaluation.dialogues=3",
          "rl.epochs=1", "rl.dialogues_per_epoch=4"]  # fmt: skip
+
+
+DATA = {"data.inspired": "dialogues.tsv", "data.knowledge_graph": "films.json"}
 
 
 def config(*overrides: str) -> Config:
@@ -138,3 +143,24 @@ def test_an_encoder_in_bfloat16_is_close_repeatable_and_known_to_its_checkpoint(
     assert rebuilt.distribution(state("similarity")) == policy.distribution(state("similarity"))
     with pytest.raises(InputError, match="dtype = bfloat16, here it is float32"):
         saved.restore(EncoderPolicy(exact, rules.KEYS))
+
+
+def test_data_may_move_between_sittings_but_not_change(tmp_path):
+    def at(folder: str) -> Config:
+        return config(
+            *(f"{key}={tmp_path / folder / name}" for key, name in DATA.items()), 'evaluation.phases=["before"]'
+        )
+
+    for key, name in DATA.items():
+        (tmp_path / "moved").mkdir(exist_ok=True)
+        shutil.copy(flattened(msgspec.to_builtins(config()))[key], tmp_path / "moved" / name)
+    begun = config('evaluation.phases=["before"]', "rl.epochs=0")
+    digest = begin_or_go_on(begun, tmp_path / "run", Console(quiet=True), quiet=True).digest
+    places = [f"{key}={tmp_path / 'moved' / name}" for key, name in DATA.items()]
+    moved = msgspec.structs.replace(begun, data=config(*places).data)
+    assert moved.digest == begun.digest
+    assert begin_or_go_on(moved, tmp_path / "run", Console(quiet=True), quiet=True).digest == digest
+    with (tmp_path / "moved" / DATA["data.knowledge_graph"]).open("a") as file:
+        file.write("\n")
+    with pytest.raises(InputError, match=r"data files have changed since the run began: data\.knowledge_graph"):
+        begin_or_go_on(moved, tmp_path / "run", Console(quiet=True), quiet=True)

@@ -79,8 +79,8 @@ def config_of(manifest: Manifest, folder: Path) -> Config:
     """
     config = config_from_tree(manifest.config)
     seals = _seals(config)
-    written = manifest.seals.keys() | {key for key in flattened(manifest.config) if not operational(key)}
-    changed = [key for key in sorted(written) if seals.get(key) != manifest.seals.get(key)]
+    written = manifest.seals.keys() | flattened(manifest.config).keys()
+    changed = [key for key in sorted(written) if not operational(key) and seals.get(key) != manifest.seals.get(key)]
     if changed:
         raise InputError(f"{folder / rundir.CONFIG} was changed since the run began: {', '.join(changed)}")
     return config
@@ -98,7 +98,7 @@ def refuse_changes(running: Config, wanted: Config) -> None:
 
 def refuse_other_files(manifest: Manifest, files: Mapping[str, str]) -> None:
     """`InputError` naming every data file that is not what it was when the run began."""
-    changed = [key for key, digest in manifest.files.items() if files.get(key) != digest]
+    changed = [key for key in sorted(manifest.files.keys() | files.keys()) if files.get(key) != manifest.files.get(key)]
     if changed:
         raise InputError(f"data files have changed since the run began: {', '.join(changed)}")
 

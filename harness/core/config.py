@@ -262,8 +262,9 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.rl.epochs * self.rl.dialogues_per_epoch
 
 
-OPERATIONAL = ("run.directory", "budget", "scheduler")
-"""Keys and tables that no result depends on: a run may be resumed with other values of them."""
+OPERATIONAL = ("run.directory", "budget", "scheduler", "data.inspired", "data.redial_dir", "data.knowledge_graph")
+"""Keys and tables that no result depends on: a run may be resumed with other values of them. Of data files the content
+counts, not the place: its SHA-256 is kept and compared beside the config."""
 
 
 def operational(key: str) -> bool:

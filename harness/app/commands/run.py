@@ -27,7 +27,15 @@ from harness.app.evaluation.serving import ServingReport, serving_table, serving
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
 from harness.app.inputs import Inputs, read_inputs
 from harness.app.logs import logging_to
-from harness.app.manifest import config_of, encode, manifest_of, read_manifest, refuse_changes, refuse_other_files
+from harness.app.manifest import (
+    Manifest,
+    config_of,
+    encode,
+    manifest_of,
+    read_manifest,
+    refuse_changes,
+    refuse_other_files,
+)
 from harness.app.metricsfile import MetricsFile
 from harness.app.progress import Progress
 from harness.app.session import Session
@@ -79,9 +87,23 @@ def run(file: Path, run_dir: Path | None, overrides: list[str], console: Console
 def resume(folder: Path, file: Path | None, overrides: list[str], console: Console, *, quiet: bool) -> Summary:
     """Go on with a run; only keys that no result depends on may differ."""
     manifest = read_manifest(folder)
-    began = config_of(manifest, folder)
     wanted = load_config(file, overrides) if file else config_from_tree(overridden(manifest.config, overrides))
-    refuse_changes(began, wanted)
+    return _go_on(wanted, manifest, folder, console, quiet=quiet)
+
+
+def begin_or_go_on(config: Config, folder: Path, console: Console, *, quiet: bool) -> Summary:
+    """The main job in a directory that may hold a part of it, or all; one that was begun with other settings is
+    refused."""
+    if folder.exists():
+        return _go_on(config, read_manifest(folder), folder, console, quiet=quiet)
+    inputs = read_inputs(config)
+    _check_start(config, inputs)
+    rundir.create(folder, encode(manifest_of(config, inputs.files)))
+    return _execute(config, inputs, folder, console, quiet=quiet)
+
+
+def _go_on(wanted: Config, manifest: Manifest, folder: Path, console: Console, *, quiet: bool) -> Summary:
+    refuse_changes(config_of(manifest, folder), wanted)
     inputs = read_inputs(wanted)
     refuse_other_files(manifest, inputs.files)
     known = _summary_of(folder)
@@ -91,18 +113,6 @@ def resume(folder: Path, file: Path | None, overrides: list[str], console: Conso
         _show(known, console)
         return known
     return _execute(wanted, inputs, folder, console, quiet=quiet)
-
-
-def begin_or_go_on(config: Config, folder: Path, console: Console, *, quiet: bool) -> Summary:
-    """The main job in a directory that may hold a part of it, or all; one that was begun with other settings is
-    refused."""
-    if folder.exists():
-        refuse_changes(config_of(read_manifest(folder), folder), config)
-        return resume(folder, None, [], console, quiet=quiet)
-    inputs = read_inputs(config)
-    _check_start(config, inputs)
-    rundir.create(folder, encode(manifest_of(config, inputs.files)))
-    return _execute(config, inputs, folder, console, quiet=quiet)
 
 
 def _check_start(config: Config, inputs: Inputs) -> None:

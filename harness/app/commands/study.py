@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.evaluation.in_force import decisions_of, world_of
-from harness.app.inputs import read_inputs
-from harness.app.manifest import config_of, read_manifest, refuse_changes
+from harness.app.inputs import digests, read_inputs
+from harness.app.manifest import config_of, read_manifest, refuse_changes, refuse_other_files
 from harness.app.progress import clock
 from harness.app.study.cell import CellResult, read_result
 from harness.app.study.crew import work
@@ -141,7 +141,9 @@ def _refuse_other_settings(configs: dict[str, Config], folder: Path) -> None:
         directory = folder / CELLS / name
         if directory.exists():
             try:
-                refuse_changes(config_of(read_manifest(directory), directory), config)
+                manifest = read_manifest(directory)
+                refuse_changes(config_of(manifest, directory), config)
+                refuse_other_files(manifest, digests(config))
             except InputError as error:
                 raise InputError(f"{directory}: {error}") from None
 
