@@ -71,7 +71,7 @@ def run(bench: Bench, base_url: str) -> Result:
         else:
             played, chains = by_harness()
             by_transport(chains, played.turns)
-        least.append(_least(_prompts(base_url, chains)) / played.turns)
+        least.append(least_computed(_prompts(base_url, chains)) / played.turns)
     ratios = [ours / theirs for ours, theirs in zip(rates["harness"], rates["bare"], strict=True)]
     over_least = [ours / fewest for ours, fewest in zip(computed[1:], least, strict=True)]
     rows: tuple[tuple[Cell, ...], ...] = (
@@ -123,7 +123,7 @@ def _tokens(base_url: str, body: dict[str, Any]) -> list[int]:
     return tokens
 
 
-def _least(prompts: Sequence[Sequence[int]]) -> int:
+def least_computed(prompts: Sequence[Sequence[int]]) -> int:
     """Tokens outside of full blocks that an earlier prompt has begun with; the last token is always computed."""
     known: set[tuple[int, ...]] = set()
     computed = 0
