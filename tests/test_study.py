@@ -110,6 +110,16 @@ def test_a_finished_study_plays_nothing_and_says_the_same(forkery, file, done):
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+def test_other_commands_know_a_study_for_what_it_is(forkery, done):
+    listed = forkery.run("runs", done[0].parent)
+    assert listed.wait() == 0
+    assert "study, done" in listed.said()
+    report = forkery.run("report", done[0])
+    assert report.wait() == 2
+    assert "is a study, not a run" in report.errors()
+    assert forkery.run("report", done[0] / "cells" / "rl.s3", "--out", done[0] / "rl.html").wait() == 0
+
+
 def test_changed_settings_are_refused_and_named(forkery, file, done):
     child = forkery.run("study", file, "--run-dir", done[0], "--set", "rl.gamma=0.5")
     assert child.wait() == 2

@@ -64,11 +64,12 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         raise InputError(f"{folder} is not a run directory: it has no {rundir.CONFIG}") from None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        if (folder / "comparison.json").exists() or "`comparison`" in str(error):
-            raise InputError(
-                f"{folder} is a comparison, not a run; `compare FILE --run-dir {folder}` goes on with it, and its runs "
-                "are in the folders below cells"
-            ) from None
+        for what, verb in (("comparison", "compare"), ("study", "study")):
+            if (folder / f"{what}.json").exists() or f"`{what}`" in str(error):
+                raise InputError(
+                    f"{folder} is a {what}, not a run; `{verb} FILE --run-dir {folder}` goes on with it, and its runs "
+                    "are in the folders below cells"
+                ) from None
         raise InputError(f"{path} cannot be read: {error}") from None
 
 

@@ -5,7 +5,9 @@ It reads summaries only.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich import box
@@ -44,8 +46,7 @@ def runs(folder: Path, console: Console) -> int:
 
 def _row(path: Path) -> list[str]:
     if not (path / rundir.EPISODES).exists() and (path / "cells").is_dir():
-        state = "done" if (path / "comparison.json").exists() else "unfinished"
-        return [path.name, f"comparison, {state}", *[""] * (len(HEADLINE) + 4)]
+        return [path.name, _collection(path), *[""] * (len(HEADLINE) + 4)]
     try:
         summary = msgspec.json.decode((path / rundir.SUMMARY).read_bytes(), type=Summary)
     except FileNotFoundError:
@@ -59,6 +60,18 @@ def _row(path: Path) -> list[str]:
     values = [_mean(last.metrics.get(metric)) for metric in HEADLINE]
     world = "scripted" if summary.world.startswith("scripted world") else summary.world
     return [path.name, state, last.name, *values, str(last.episodes - last.errors), f"{summary.seconds:.0f} s", world]
+
+
+def _collection(path: Path) -> str:
+    """A comparison or a study, and whether all of its cells are done; both keep results when they are stopped too."""
+    for what, done in (
+        ("comparison", lambda found: found.get("complete")),
+        ("study", lambda found: not found["missing"]),
+    ):
+        with suppress(OSError, msgspec.DecodeError, KeyError):
+            found = msgspec.json.decode((path / f"{what}.json").read_bytes(), type=dict[str, Any])
+            return f"{what}, {'done' if done(found) else 'unfinished'}"
+    return "comparison or study, unfinished"
 
 
 def _mean(estimate: Estimate | None) -> str:
