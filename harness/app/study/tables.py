@@ -68,10 +68,11 @@ def note(plan: Plan, findings: Findings) -> str:
 def _lines(findings: Findings) -> list[str]:
     lines = [f"Gap: {findings.gap}"] if findings.gap else []
     if findings.budgets:
-        enough = [episodes for episodes, verdict in findings.budgets.items() if verdict == "holds"]
+        short = [episodes for episodes, verdict in findings.budgets.items() if verdict != "holds"]
+        enough = [episodes for episodes in findings.budgets if episodes > max(short, default=0)]
         tried = ", ".join(f"{episodes} ({verdict})" for episodes, verdict in findings.budgets.items())
         smallest = f"{min(enough)}" if enough else "none of them"
-        what = "Smallest number of training episodes with Conv-SR and absorbed return clearly above base"
+        what = "Training episodes from which on Conv-SR and absorbed return are clearly above base"
         lines.append(f"{what}: {smallest}; tried: {tried}")
     return lines
 
