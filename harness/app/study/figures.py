@@ -67,12 +67,10 @@ def effects(plan: Plan, study: Tables) -> Figure:
 def learning_curves(plan: Plan, study: Tables, arms: Sequence[str]) -> Figure:
     """Means over seeds, of the arms with as many training episodes as the tested one.
 
-    The tested arm and those with another horizon or entropy coefficient have their 95% band (Student's t over seeds);
-    more bands could not be told apart.
+    The tested arm and those without entropy bonus have their 95% band (Student's t over seeds); more bands could not be
+    told apart.
     """
-    mine = plan.config(plan.file.study.tested).rl
     banded = {plan.file.study.tested, *_without_entropy(plan, arms)}
-    banded |= {arm for arm in arms if plan.config(arm).rl.horizon != mine.horizon}
     wanted = plan.config(plan.file.study.tested).training_episodes
     figure = figure_of(3.6 * len(CURVES), 3.4)
     panels: list[Axes] = list(figure.subplots(1, len(CURVES)))
@@ -91,6 +89,8 @@ def learning_curves(plan: Plan, study: Tables, arms: Sequence[str]) -> Figure:
             curve(panel, line)
         panel.set_title(heading, fontsize=10)
         panel.set_xlabel("training episodes", fontsize=8)
+        if name == "conv_sr":
+            panel.set_ylim(0.0, 1.0)
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=7, frameon=False
     )
