@@ -2,8 +2,8 @@
 
 Bound = C / (critical path of a conversation's calls x latency) turns; a conversation of T turns has 4 T + 1 calls, one
 after the other (the opening is the one). The server is `fixed_server`. Beside the harness the same bodies by its
-transport alone (what this machine and this server allow at all) and by the OpenAI SDK in three ways (`clients`); those
-play one turn only, since they take their time.
+transport alone (what this machine and this server allow at all), by the OpenAI SDK in three ways (`clients`) and, where
+it is installed, by inspect_ai (`with_inspect`); those play one turn only, since they take their time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-from benchmarks import clients
+from benchmarks import clients, with_inspect
 from benchmarks.fixed_server import fixed_server
 from benchmarks.measure import Bench, Cell, Goal, Result, main, median, spread
 from benchmarks.pipeline import CALLS, Chains, bare, play
@@ -56,6 +56,7 @@ def run(bench: Bench) -> Result:
         columns=("latency s", "C", "who", "efficiency"),
         rows=tuple(rows),
         goals=goals,
+        notes=() if with_inspect.installed() else (with_inspect.MISSING,),
         limit=(
             "all conversations start together and wait for the same latency, so calls come in waves; the server shares "
             "the two cores, and the retriever's query is always the same (a new one costs the encoder's time in a "
@@ -79,10 +80,11 @@ def _at(
                 if latency < 0.5 or number == 0:
                     bound = bare(url, chains[count], played.turns)
                     found[latency, count, "its transport alone"].append(ideal / bound.wall_s)
+        ways = _SDK | ({"inspect_ai": with_inspect.inspect_ai} if with_inspect.installed() else {})
         one_turn = (CALLS + 1) * latency
         for count in sdk:
             short = [bodies[: CALLS + 1] for bodies in chains[count]]
-            for name, talk in _SDK.items():
+            for name, talk in ways.items():
                 if "threads" not in name or count <= _MOST_THREADS:
                     found[latency, count, name].append(one_turn / talk(url, short))
         if latency < 0.5 and conversations[0] < _MOST_THREADS:

@@ -196,10 +196,12 @@ def bare(base_url: str, chains: Chains, turns: int, *, stock: bool = False, warm
             prepared = post(url, headers)
 
             async def by_plain(body: bytes) -> bytes:
-                return (await plain.send(prepared, body)).body
+                reply = await plain.send(prepared, body)
+                return _answered(reply.status, reply.body)
 
             async def by_stock(body: bytes) -> bytes:
-                return (await http.post(url, content=body, headers=headers)).content
+                response = await http.post(url, content=body, headers=headers)
+                return _answered(response.status_code, response.content)
 
             async def chain(send: Send, bodies: Sequence[bytes]) -> None:
                 for body in bodies:
@@ -221,6 +223,12 @@ async def _all(run: Callable[[Sequence[bytes]], Awaitable[None]], chains: Chains
     async with trio.open_nursery() as nursery:
         for bodies in chains:
             nursery.start_soon(run, bodies)
+
+
+def _answered(status: int, body: bytes) -> bytes:
+    if status != 200:  # the harness would try again; the pair would then not have made the same calls
+        raise RuntimeError(f"the server answered a bare call with status {status}: {body[:200]!r}")
+    return body
 
 
 def output_tokens(replies: Sequence[bytes]) -> int:
