@@ -20,8 +20,7 @@ from rich.text import Text
 from harness.app.estimate import estimate
 from harness.app.estimate import table as estimate_table
 from harness.app.evaluation.cautions import cautions_of
-from harness.app.evaluation.in_force import decisions_of
-from harness.app.evaluation.in_force import world_of as world_of
+from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.evaluation.metrics import Measure, headline
 from harness.app.evaluation.serving import ServingReport, serving_table, serving_watched
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role

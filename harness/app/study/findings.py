@@ -172,7 +172,9 @@ def _claims(plan: Plan, study: Tables) -> list[Claim]:
                "the objective that it optimises"),
     ]  # fmt: skip
     for arm, config in configs.items():
-        if (config.planner.kind in ("uniform", "fixed", "rule") and arm != design.bound) or plan.file.arms[arm].search:
+        if (config.planner.kind in ("uniform", "fixed", "rule", "prompted") and arm != design.bound) or plan.file.arms[
+            arm
+        ].search:
             claims.append(_above(plan, study, tested, arm, "conv_sr", "Conv-SR"))
     for arm, config in configs.items():
         if arm in (tested, base) or config.planner.kind != mine.planner.kind:
