@@ -30,11 +30,11 @@ _WRITERS = 256
 
 
 def run(bench: Bench) -> Result:
-    """A run of 3 x 100 + 32 episodes (of 3 x 2 + 4 where tiny) and its log."""
+    """A run of 3 x 30 + 32 episodes (of 3 x 2 + 4 where tiny) and its log."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
-        held_out, episodes = (2, 4) if bench.tiny else (100, 32)
+        held_out, episodes = (2, 4) if bench.tiny else (30, 32)
         changes = [
             "planner.kind=tabular",
             f"evaluation.dialogues={held_out}",
@@ -52,7 +52,7 @@ def run(bench: Bench) -> Result:
             fsyncs.append(per_episode)
         reads = [_rate(lambda: len(read_episodes(folder / EPISODES))) for _ in range(bench.rounds())]
         again: list[float] = []
-        for _ in range(bench.rounds(3)):
+        for _ in range(bench.rounds(2)):
             started = time.perf_counter()
             found = verified(open_past(folder, ()), Progress(quiet, quiet=True))
             again.append(found.episodes / (time.perf_counter() - started))
