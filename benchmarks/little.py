@@ -3,7 +3,8 @@
 Bound = C / (critical path of a conversation's calls x latency) turns; a conversation of T turns has 4 T + 1 calls, one
 after the other (the opening is the one). The server is `fixed_server`. Beside the harness the same bodies by its
 transport alone (what this machine and this server allow at all), by the OpenAI SDK in three ways (`clients`) and, where
-it is installed, by inspect_ai (`with_inspect`); those play one turn only and up to 256 at once, since they take their time.
+it is installed, by inspect_ai (`with_inspect`). Those play one turn only and up to 256 at once, since they take
+their time.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def _at(
 ) -> None:
     with fixed_server(latency) as url:
         chains: dict[int, Chains] = {}
-        for number in range(rounds):
+        for _ in range(rounds):
             for count in conversations:
                 # A second's latency makes a warm-up expensive and what it warms cheap.
                 played, chains[count] = play(url, count, turns, warm=latency < 0.5)
