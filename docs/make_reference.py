@@ -36,8 +36,8 @@ def config_page() -> str:
         "Made from the code by `python docs/make_reference.py`. An experiment is one TOML file; keys that it leaves "
         "out take the defaults below, unknown keys are refused with the nearest known name. Paths inside a file are "
         "relative to the file, paths in `--set key=value` to the current folder. No result depends on "
-        f"{', '.join(f'`{name}`' for name in config.OPERATIONAL)}: a run may be resumed with other values of them (of data "
-        "files the content counts, not the place).\n"
+        f"{', '.join(f'`{name}`' for name in config.OPERATIONAL)}: a run may be resumed with other values of them (of "
+        "data files the content counts, not the place).\n"
         f"{presets}"
     ]
     for field in msgspec.structs.fields(config.Config):
