@@ -12,14 +12,14 @@ from rich.console import Console
 from support.encoders import write_tiny_encoder
 from typer.testing import CliRunner
 
-from harness.app.cli import app, expected_failure
+from harness.app.cli import app
 from harness.app.commands.doctor import doctor
 from harness.app.logs import REDACTED, logging_to
 from harness.app.manifest import config_of, encode, manifest_of, read_manifest, refuse_changes, refuse_other_files
 from harness.app.metricsfile import MetricsFile, read_metrics
 from harness.core.config import Config
 from harness.core.configfile import config_from_tree
-from harness.core.errors import CheckFailed, InputError, Interrupted, RunStopped
+from harness.core.errors import CheckFailed, InputError, Interrupted, RunStopped, expected_failure
 from harness.core.messages import Struct
 from harness.domain.strategies import STRATEGIES
 from learner.checkpoint import save_checkpoint
@@ -138,3 +138,8 @@ def test_the_doctor_tries_the_checkpoint_to_start_from(tmp_path: Path) -> None:
 def test_the_version_is_that_of_the_package() -> None:
     said = CliRunner().invoke(app, ["--version"])
     assert (said.exit_code, said.output) == (0, f"rso-harness {version('rso-harness')}\n")
+
+
+def test_ctrl_c_within_a_group_is_an_interruption() -> None:
+    group = BaseExceptionGroup("tasks", [BaseExceptionGroup("inner", [KeyboardInterrupt()]), RunStopped("server lost")])
+    assert expected_failure(group).exit_code == Interrupted.exit_code

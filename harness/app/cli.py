@@ -7,7 +7,6 @@ errors, 401/404); 130 interrupted. Expected failures are one sentence on standar
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from harness.core.errors import HarnessError, InputError, Interrupted
+from harness.core.errors import HarnessError, InputError, Interrupted, expected_failure
 
 app = typer.Typer(
     add_completion=False,
@@ -393,20 +392,3 @@ def fail(error: HarnessError) -> None:
 
 def _say(sentence: str) -> None:
     Console(stderr=True).print(Text(f"error: {sentence}"), soft_wrap=True)
-
-
-def expected_failure(group: BaseExceptionGroup[BaseException]) -> HarnessError:
-    """The failure that a group of only expected failures stands for; re-raises a group that holds a bug."""
-    leaves = list(_leaves(group))
-    expected = [error for error in leaves if isinstance(error, HarnessError)]
-    if len(expected) < len(leaves):
-        raise group
-    return max(expected, key=lambda error: error.exit_code)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

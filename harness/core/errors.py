@@ -71,3 +71,17 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
             yield from leaves(inner)
     else:
         yield error
+
+
+def expected_failure(group: BaseExceptionGroup[BaseException]) -> HarnessError:
+    """The failure that a group of only expected ones stands for, the gravest first; re-raises a group that holds a bug.
+
+    Ctrl-C that reached a task is an interruption, whatever its cancelled siblings say.
+    """
+    found = list(leaves(group))
+    expected = [error for error in found if isinstance(error, HarnessError)]
+    if any(isinstance(error, KeyboardInterrupt) for error in found):
+        return Interrupted("interrupted")
+    if len(expected) < len(found):
+        raise group
+    return max(expected, key=lambda error: error.exit_code)
