@@ -9,8 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
-from harness.core.errors import InputError, RunStopped
+import msgspec
+
+from harness.core.errors import DataError, InputError, RunStopped
+
+T = TypeVar("T")
 
 CONFIG, EPISODES, METRICS, SUMMARY = "config.json", "episodes.jsonl", "metrics.jsonl", "summary.json"
 CHECKPOINTS, LOGS, TENSORBOARD = "checkpoints", "logs", "tensorboard"
@@ -82,3 +87,13 @@ def fsync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_if_there(path: Path, kind: type[T], what: str) -> T | None:
+    """A JSON file as a struct; None where there is none yet, `DataError` where it is not ``what`` it should be."""
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not {what}: {error}") from None

@@ -108,13 +108,7 @@ def popular(inputs: Inputs) -> tuple[str, ...]:
 
 def read_result(directory: Path) -> CellResult | None:
     """A finished cell's result, None where there is none yet."""
-    path = directory / RESULT
-    if not path.exists():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=CellResult)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a cell's result: {error}") from None
+    return rundir.read_if_there(directory / RESULT, CellResult, "a cell's result")
 
 
 def read_readings(path: Path) -> dict[str, Reading]:

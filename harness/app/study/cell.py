@@ -15,7 +15,6 @@ from harness.app.session import TRAIN
 from harness.core import rundir
 from harness.core.config import Config
 from harness.core.episode import Episode
-from harness.core.errors import DataError
 from harness.core.eventlog import read_episodes, run_digest
 from harness.core.messages import Struct
 from learner.checkpoint import load_checkpoint, newest_checkpoint
@@ -60,13 +59,7 @@ class CellResult(Struct, frozen=True, kw_only=True):
 
 def read_result(folder: Path) -> CellResult | None:
     """A finished cell's result; None where there is none yet."""
-    path = folder / RESULT
-    if not path.exists():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=CellResult)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a cell's result: {error}") from None
+    return rundir.read_if_there(folder / RESULT, CellResult, "a cell's result")
 
 
 def measure(arm: str, seed: int, config: Config, folder: Path, seconds: float) -> CellResult:
