@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -183,12 +184,17 @@ def test_kill_and_interruption_leave_no_process_and_change_no_result(forkery, fi
 
 def test_a_cell_that_fails_is_named_and_the_others_are_played(forkery, file, done, tmp_path):
     folder = tmp_path / "failing"
-    (folder / "cells").mkdir(parents=True)
-    (folder / "config.json").write_bytes((done[0] / "config.json").read_bytes())
-    (folder / "cells" / "warmup.s3").write_text("in the way")
-    child = forkery.run("study", file, "--run-dir", folder, "--only", "knows")
-    assert child.wait() in (2, 3), child.said()
-    assert "warmup.s3" in child.errors()
+    shutil.copytree(done[0], folder)
+    for name in ("rl.s3", "knows.s5"):
+        (folder / "cells" / name / "result.json").unlink()
+    log = folder / "cells" / "rl.s3" / "episodes.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*lines[:5], b"no event\n", *lines[5:]]))
+    child = forkery.run("study", file, "--run-dir", folder)
+    assert child.wait() == 3, child.said()
+    assert "1 of 10 cells failed (the first: rl.s3: " in child.errors()
+    assert findings(folder).missing == ("rl.s3",)
+    assert results(folder)["knows.s5"].values == results(done[0])["knows.s5"].values
 
 
 def test_the_worker_answers_in_lines_and_ends_with_its_input(tmp_path):

@@ -51,8 +51,7 @@ def study(
     plan = read_plan(file, overrides, only)
     for config in {cell.arm: plan.config(cell.arm) for cell in plan.cells}.values():
         check_models(config)
-        read_inputs(config)
-        planner_of(config, ())
+        planner_of(config, read_inputs(config).strategies)
     folder = run_dir or Path(plan.file.study.directory) / rundir.default_name(plan.file.study.name)
     described = msgspec.json.format(msgspec.json.encode(plan.file), indent=2)
     if folder.exists():
@@ -123,7 +122,10 @@ def _configs(plan: Plan, folder: Path, console: Console) -> dict[str, Config]:
     known = msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[str, ...]]) if path.exists() else {}
     if wanted - known.keys():
         config = plan.config(plan.file.study.tested)
-        say = lambda text: console.print(Text(text), soft_wrap=True)  # noqa: E731
+
+        def say(text: str) -> None:
+            console.print(Text(text), soft_wrap=True)
+
         known |= search(read_inputs(config), wanted - known.keys(), config.conversation.max_turns, say)
         rundir.write_atomically(path, msgspec.json.encode(known))
     return {cell.name: with_schedule(cell, known) for cell in plan.cells}
