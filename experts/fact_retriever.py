@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experts.actor import table
-from experts.entity_index import Embed, EntityIndex
-from experts.replies import read_preferences
+from experts.entity_index import Embed, EntityIndex, Vectors
+from experts.replies import Preferences, read_preferences
 from harness.core.errors import ExpertError
 from harness.core.messages import Attribute, Evidence, State, Struct
 from harness.domain.knowledge_graph import KnowledgeGraph
@@ -39,6 +39,8 @@ _LAST_MESSAGES = 3
 # Without preferences the query is what the seeker said last; more would drown the newest wish.
 _CACHED_QUERIES = 4_096
 # Wishes repeat across turns; 4,096 unit vectors are 6 MB.
+_MANY_ITEMS = 2_000
+# Up to here a batch of 64 with known texts takes 6 (200 items) to 25 ms (1,500).
 
 _COSINE = 0.3
 # Cosines of short texts differ by some tenths: below the 1/3 that one attribute of three is worth.
@@ -67,18 +69,24 @@ class FactRetriever:
         self._index = index
         self._candidates = candidates
         self._row = {item_id: row for row, item_id in enumerate(index.ids)}
-        # lru_cache is safe to use from several threads; at worst a text is embedded twice.
-        self._embed = lru_cache(maxsize=_CACHED_QUERIES)(embed)
+        self._embed = embed
+        # Each step is one of dict's own, so several threads may share it; at worst a text is embedded twice.
+        self._vectors: dict[str, Vectors] = {}
         self._rows_with = lru_cache(maxsize=None)(self._find_rows_with)
 
     def retrieve(self, batch: Sequence[RetrieverQuery]) -> tuple[Evidence | ExpertError, ...]:
-        """One `Evidence` a query, in order; blocks (embeds), so call it in a worker thread."""
+        """One `Evidence` a query, in order; call it in a worker thread where it `blocks`."""
         return tuple(self._retrieve(query) for query in batch)
+
+    def blocks(self, batch: Sequence[RetrieverQuery]) -> bool:
+        """Whether `retrieve` would hold up the event loop: by an encoder's pass, or by scoring very many items."""
+        many = len(self._index.ids) > _MANY_ITEMS
+        return many or any(_text_of(query, read_preferences(query.preferences)) not in self._vectors for query in batch)
 
     def _retrieve(self, query: RetrieverQuery) -> Evidence | ExpertError:
         wishes = read_preferences(query.preferences)
-        text = "; ".join(wishes.wants) or _last_messages(query.state)
-        vector = self._embed(text or "a good film")
+        text = _text_of(query, wishes)
+        vector = self._embedded(text)
         if not np.isfinite(vector).all():
             return ExpertError(f"the encoder gives no finite vector for the query of turn {query.state.turn}")
         named = self._graph.attributes_in(text)
@@ -87,7 +95,9 @@ class FactRetriever:
         ruled_out = self._graph.titles_in("; ".join((*wishes.avoids, *wishes.seen)))
 
         share = self._count(named) / max(len(named), 1)
-        rows = np.union1d(self._index.nearest(vector, _NEAREST), np.flatnonzero(share))
+        ranked = share > 0.0
+        ranked[self._index.nearest(vector, _NEAREST)] = True
+        rows = np.flatnonzero(ranked)
         scores = share
         for model in models:
             # A model film's own attributes; its title in the wishes also draws the query's vector to it.
@@ -104,6 +114,15 @@ class FactRetriever:
         facts = tuple(fact for item in candidates for fact in self._graph.facts(item.id))
         return Evidence(ranking=ranking, candidates=candidates, facts=facts)
 
+    def _embedded(self, text: str) -> Vectors:
+        vector = self._vectors.get(text)
+        if vector is None:
+            vector = self._embed(text)
+            if len(self._vectors) >= _CACHED_QUERIES:
+                self._vectors.clear()
+            self._vectors[text] = vector
+        return vector
+
     def _count(self, attributes: Iterable[Attribute]) -> NDArray[np.float64]:
         """(N,): how many of the attributes each item has."""
         counts = np.zeros(len(self._index.ids))
@@ -117,6 +136,10 @@ class FactRetriever:
 
     def _rows(self, item_ids: Iterable[str]) -> NDArray[np.intp]:
         return np.array([self._row[item_id] for item_id in item_ids if item_id in self._row], dtype=np.intp)
+
+
+def _text_of(query: RetrieverQuery, wishes: Preferences) -> str:
+    return "; ".join(wishes.wants) or _last_messages(query.state) or "a good film"
 
 
 def _last_messages(state: State) -> str:

@@ -45,7 +45,7 @@ class NetworkOfExperts:
 
     ``planner`` None: the actor chooses its own way, turns carry no decision. ``reasoner`` None: no preferences, the
     retriever searches with the seeker's last messages. ``retriever`` None: no candidates, no facts, an empty ranking.
-    ``reward`` None: the network is no judge. ``max_batch``: items of one trip to a worker thread. ``max_in_flight``:
+    ``reward`` None: the network is no judge. ``max_batch``: items that one lane takes at a time. ``max_in_flight``:
     model calls of one expert at a time. ``capacity``: places in each inbox, beyond which callers wait.
     """
 
@@ -62,8 +62,8 @@ class NetworkOfExperts:
         capacity: int = 1_024,
         run_sync: RunSync | None = None,
     ) -> None:
-        def thread(name: str, handle: Callable[..., Any]) -> Lane[Any, Any]:
-            return batch_lane(name, handle, max_batch=max_batch, capacity=capacity, run_sync=run_sync)
+        def batches(name: str, handle: Callable[..., Any], blocks: Callable[..., bool]) -> Lane[Any, Any]:
+            return batch_lane(name, handle, max_batch=max_batch, capacity=capacity, blocks=blocks, run_sync=run_sync)
 
         def calls(name: str, handle: Callable[[Any], Awaitable[Any]]) -> Lane[Any, Any]:
             return call_lane(name, handle, max_batch=max_batch, capacity=capacity, max_in_flight=max_in_flight)
@@ -77,10 +77,10 @@ class NetworkOfExperts:
         if isinstance(planner, PromptedPlanner):
             self._planner = calls("planner", planner.choose)
         elif planner is not None:
-            self._planner = thread("planner", planner.decide)
+            self._planner = batches("planner", planner.decide, planner.blocks)
         self._reasoner: Lane[State, str] | None = calls("preference reasoner", reasoner.infer) if reasoner else None
         self._retriever: Lane[RetrieverQuery, Evidence] | None = (
-            thread("fact retriever", retriever.retrieve) if retriever else None
+            batches("fact retriever", retriever.retrieve, retriever.blocks) if retriever else None
         )
         self._actor: Lane[ActorQuery, ActorReply] = calls("actor", act)
         self._reward: Lane[State, Score] | None = calls("reward", reward.score) if reward else None

@@ -15,7 +15,7 @@ from itertools import accumulate
 from harness.core import seeds
 from harness.core.errors import ExpertError
 from harness.core.messages import Decision, State, Struct
-from harness.core.seams import Policy
+from harness.core.seams import Immediate, Policy
 from harness.domain.strategies import Strategy
 
 _SUM_TOLERANCE = 1e-6
@@ -37,8 +37,12 @@ class Planner:
         self._strategies = strategies
 
     def decide(self, batch: Sequence[PlannerQuery]) -> tuple[Decision | ExpertError, ...]:
-        """One decision a query, in order; blocks (runs the policy), so call it in a worker thread."""
+        """One decision a query, in order; runs the policy, so call it in a worker thread where it `blocks`."""
         return tuple(self._decide(query) for query in batch)
+
+    def blocks(self, batch: Sequence[PlannerQuery]) -> bool:
+        """Whether `decide` would hold up the event loop: one look, since the versions of a run are of one kind."""
+        return not isinstance(self._policy_at(batch[0].policy_version), Immediate)
 
     def _decide(self, query: PlannerQuery) -> Decision | ExpertError:
         state = query.state

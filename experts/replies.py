@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -74,6 +75,7 @@ def tidy_preferences(text: str) -> str | None:
     return one_line(text)[:_MAX_PREFERENCE_CHARS].strip() or None
 
 
+@lru_cache(maxsize=4_096)
 def read_preferences(preferences: str) -> Preferences:
     """Preferences text -> its phrases; text without labels counts as wishes."""
     found: dict[str, tuple[str, ...]] = {}

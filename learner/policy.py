@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from harness.core.errors import ConfigError
 from harness.core.messages import State
+from harness.core.seams import Immediate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +61,7 @@ class TrainablePolicy(Protocol):
         ...
 
 
-class UniformPolicy:
+class UniformPolicy(Immediate):
     """Every strategy alike: the planner before any learning."""
 
     def __init__(self, strategies: tuple[str, ...]) -> None:
@@ -70,7 +71,7 @@ class UniformPolicy:
         return (1.0 / len(self.strategies),) * len(self.strategies)
 
 
-class FixedPolicy:
+class FixedPolicy(Immediate):
     """One strategy a turn whatever is said, the last one from then on: always the same, or an open-loop schedule."""
 
     def __init__(self, strategies: tuple[str, ...], *schedule: str) -> None:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from harness.core.messages import State
+from harness.core.seams import Immediate
 from learner.state_features import STAGES, stage
 
 Cell = tuple[int, int, int]
 
 
-class TabularPolicy:
+class TabularPolicy(Immediate):
     """pi(.|s) = softmax(table[turn, last strategy, stage]); all zero, that is uniform, at first."""
 
     def __init__(self, strategies: tuple[str, ...], *, max_turns: int = 10) -> None:

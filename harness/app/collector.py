@@ -12,7 +12,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_THRESHOLDS = (10_000, 20, 50)
+_THRESHOLDS = (50_000, 10, 20)
 
 
 @contextmanager

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from harness.core import seeds
 from harness.core.errors import ExpertError
 from harness.core.messages import Persona, State
+from harness.core.seams import Immediate
 from learner.policy import certainly
 from simulator.scripted import rules
 
 RULES = {"reads": rules.reading_rule, "knows_persona": rules.knowing_rule}
 
 
-class RulePolicy:
+class RulePolicy(Immediate):
     """A deterministic policy; where a rule tosses a coin, it does so with the turn's own luck.
 
     ``personas``: by the episode's seed (`harness.app.inputs.episode_seed`); read by ``knows_persona`` alone.

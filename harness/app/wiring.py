@@ -326,7 +326,9 @@ async def open_players(
         await nursery.start(evaluator.lane.serve)
         other: Recommender | None = None
         if baseline:
-            facts = batch_lane("fact retriever", retriever.retrieve, max_batch=MAX_BATCH, capacity=INBOX)
+            facts = batch_lane(
+                "fact retriever", retriever.retrieve, max_batch=MAX_BATCH, capacity=INBOX, blocks=retriever.blocks
+            )
             await nursery.start(facts.serve)
             other = BASELINES[baseline](
                 model("actor"),

@@ -3,7 +3,10 @@
 A caller writes ``reply = await lane.ask(request)``; somewhere a nursery runs ``lane.serve``. The inbox is bounded, so a
 slow expert slows its callers down instead of growing a queue. Two kinds of lane share that inbox:
 
-- `batch_lane`: what has gathered, up to ``max_batch``, makes one trip to a worker thread (planner, retriever);
+- `batch_lane`: what has gathered, up to ``max_batch``, is handled at once (planner, retriever), in a worker thread
+  where that would hold up the event loop and on the event loop where it would not: two threads that both run Python
+  pass the interpreter's lock to and fro at every system call and every numpy sort (measured: a third of all CPU a turn
+  at C = 1000);
 - `call_lane`: what has gathered is started together, one task an item, and the lane goes on receiving at once, so a
   slow item holds up nobody (model calls; the server batches continuously, DESIGN section 3).
 
@@ -173,7 +176,10 @@ class Lane(Generic[Q, R]):
         self._largest_batch = max(self._largest_batch, len(batch))
 
     async def _pump_batches(
-        self, handle: Callable[[Sequence[Q]], Sequence[R | ExpertError]], run_sync: RunSync
+        self,
+        handle: Callable[[Sequence[Q]], Sequence[R | ExpertError]],
+        blocks: Callable[[Sequence[Q]], bool],
+        run_sync: RunSync,
     ) -> None:
         while (first := await self._first()) is not None:
             batch = [first]
@@ -182,7 +188,8 @@ class Lane(Generic[Q, R]):
             self._start(batch)
             requests = [envelope.request for envelope in batch]
             try:
-                replies = await run_sync(partial(handle, requests))
+                run = run_sync if blocks(requests) else run_inline
+                replies = await run(partial(handle, requests))
                 if len(replies) != len(batch):
                     raise RuntimeError(f"lane {self.name}: {len(replies)} replies to {len(batch)} requests")
             except Exception as error:
@@ -242,15 +249,18 @@ def batch_lane(
     *,
     max_batch: int,
     capacity: int,
+    blocks: Callable[[Sequence[Q]], bool] = lambda requests: True,
     run_sync: RunSync | None = None,
 ) -> Lane[Q, R]:
-    """A lane whose blocking ``handle`` gets up to ``max_batch`` requests in one trip to a worker thread.
+    """A lane whose ``handle`` gets up to ``max_batch`` requests at a time.
 
     ``handle`` returns one reply or `ExpertError` a request, in order. One batch is under way at a time; the next
-    gathers meanwhile. ``run_sync`` defaults to a worker thread of the lane's own, never abandoned on cancellation.
+    gathers meanwhile. ``blocks`` tells of a batch whether handling it would hold up the event loop for longer than some
+    hundredths of a second; then it makes one trip through ``run_sync``, which defaults to a worker thread of the lane's
+    own, never abandoned on cancellation.
     """
     run = run_sync if run_sync is not None else _own_thread()
-    return Lane(name, lambda lane: lane._pump_batches(handle, run), max_batch=max_batch, capacity=capacity)
+    return Lane(name, lambda lane: lane._pump_batches(handle, blocks, run), max_batch=max_batch, capacity=capacity)
 
 
 def call_lane(
@@ -277,6 +287,6 @@ def _own_thread() -> RunSync:
 
 
 async def run_inline(function: Callable[[], T], /) -> T:
-    """Runs the function on the event loop: for tests under an autojump clock, which leaps while threads work."""
+    """Runs the function on the event loop; also for tests under an autojump clock, which leaps while threads work."""
     await trio.lowlevel.checkpoint()
     return function()

@@ -125,8 +125,8 @@ class Ledger:
 
     def _note(self, request: ChatRequest, usage: Usage, seconds: float) -> None:
         by_role = self._spent.setdefault(request.episode, {})
-        usage_before, seconds_before = by_role.get(request.role, (Usage(), 0.0))
-        by_role[request.role] = (usage_before + usage, seconds_before + seconds)
+        before = by_role.get(request.role)
+        by_role[request.role] = (before[0] + usage, before[1] + seconds) if before else (usage, seconds)
 
 
 def _quantile(ordered: list[float], q: float) -> float | None:

@@ -218,7 +218,13 @@ class Usage(Struct, frozen=True, kw_only=True):
     truncated: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
+        return Usage(
+            calls=self.calls + other.calls,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            truncated=self.truncated + other.truncated,
+        )
 
 
 class EpisodeStarted(Struct, frozen=True, kw_only=True, tag_field="type", tag="episode_started"):

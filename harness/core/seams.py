@@ -50,8 +50,13 @@ class Policy(Protocol):
     """A planner: pi(.|s), a pure function of the state (no sampling, no memory)."""
 
     def distribution(self, state: State) -> Sequence[float]:
-        """Probabilities over the run's strategies, in their order; may block, so it runs in a worker thread."""
+        """Probabilities over the run's strategies, in their order; may block: it runs in a worker thread, or on the
+        event loop where the policy is `Immediate`."""
         ...
+
+
+class Immediate:
+    """Base of policies that answer within microseconds, so that a trip to a worker thread would cost more than they."""
 
 
 class ChatModel(Protocol):

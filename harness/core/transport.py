@@ -113,9 +113,9 @@ class _Connection:
         """Whether the server closed (or wrote to) an idle connection: either way it is readable."""
         return bool(self._poll.poll(0))
 
-    async def exchange(self, data: bytes) -> Reply:
+    async def exchange(self, head: bytes, body: bytes) -> Reply:
         self._reusable = False
-        await self._send(data)
+        await self._send(head, body)
         if _QUICKACK is not None:
             # asyncio leaves Nagle's algorithm on for listeners that it is handed (vLLM hands uvicorn one), and uvicorn
             # writes head and body apart: the body then waits for our delayed acknowledgement, 40 ms a call (measured:
@@ -137,14 +137,18 @@ class _Connection:
         self._reusable = answer.complete and answer.keep_alive and not answer.surplus
         return Reply(answer.status, answer.headers, b"".join(answer.parts))
 
-    async def _send(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while True:
+    async def _send(self, head: bytes, body: bytes) -> None:
+        sent = 0
+        with suppress(BlockingIOError):
+            # One write a request, so one segment where it fits, and no copy of the body while its answer is awaited.
+            sent = self._socket.sendmsg((head, body))
+        if sent == len(head) + len(body):
+            return
+        rest = memoryview(head + body)[sent:]
+        while rest:
+            await trio.lowlevel.wait_writable(self._socket)
             with suppress(BlockingIOError):
                 rest = rest[self._socket.send(rest) :]
-            if not rest:
-                return
-            await trio.lowlevel.wait_writable(self._socket)
 
     async def _receive(self) -> bytes:
         while True:
@@ -189,21 +193,20 @@ class PlainTransport(httpx2.AsyncBaseTransport):
         body = await request.aread()
         lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
         lines += [b"%s: %s" % header for header in request.headers.raw]
-        status, headers, content = await self._exchange(_origin(request.url), b"\r\n".join([*lines, b"", body]))
+        status, headers, content = await self._exchange(_origin(request.url), b"\r\n".join([*lines, b"", b""]), body)
         return httpx2.Response(status, headers=list(headers), content=content, request=request)
 
     async def send(self, to: Post, body: bytes) -> Reply:
         """One POST without httpx2's objects, which cost as much as the exchange; raises `httpx2.TransportError`."""
-        # One write a request: head and body in one segment where they fit.
-        return await self._exchange(to.origin, b"%b%d\r\n\r\n%b" % (to.head, len(body), body))
+        return await self._exchange(to.origin, b"%b%d\r\n\r\n" % (to.head, len(body)), body)
 
-    async def _exchange(self, origin: tuple[str, int], data: bytes) -> Reply:
+    async def _exchange(self, origin: tuple[str, int], head: bytes, body: bytes) -> Reply:
         idle = self._idle.get(origin)
         if idle is None:
             idle = self._idle[origin] = deque()
         connection = self._reuse(idle) or await self._connect(origin)
         try:
-            reply = await connection.exchange(data)
+            reply = await connection.exchange(head, body)
             if connection.reusable():
                 connection.idle_since = trio.current_time()
                 idle.append(connection)

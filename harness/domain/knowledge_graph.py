@@ -59,6 +59,7 @@ class KnowledgeGraph:
         if len(self._by_id) != len(self.items):
             raise DataError("the knowledge graph has two items with one id")
         self._attributes = {item.id: frozenset(_attributes(item)) for item in self.items}
+        self._facts: dict[str, tuple[Fact, ...]] = {}  # made when asked for: most items never are
         self._covered_by: dict[Attribute, set[str]] = defaultdict(set)
         for item in self.items:
             for attribute in self._attributes[item.id]:
@@ -129,10 +130,10 @@ class KnowledgeGraph:
 
     def facts(self, item_id: str) -> tuple[Fact, ...]:
         """All edges of an item."""
-        item = self._by_id[item_id]
-        years = () if item.year is None else (str(item.year),)
-        parts = (("year", years), ("genre", item.genres), ("director", item.directors), ("star", item.stars))
-        return tuple(Fact(item=item_id, relation=name, value=value) for name, values in parts for value in values)
+        known = self._facts.get(item_id)
+        if known is None:
+            known = self._facts[item_id] = tuple(_facts(self._by_id[item_id]))
+        return known
 
     def find(self, name: str) -> str | None:
         """The item of a written name: title and year first, then the title alone where only one film has it."""
@@ -179,6 +180,13 @@ class KnowledgeGraph:
             hits.append((match.start(), Attribute(kind="decade", value=f"{century}{match[1]}0s")))
         ordered = (attribute for _, attribute in sorted(hits, key=lambda hit: hit[0]) if attribute in self._covered_by)
         return tuple(dict.fromkeys(ordered))
+
+
+def _facts(item: Item) -> Iterator[Fact]:
+    years = () if item.year is None else (str(item.year),)
+    for name, values in (("year", years), ("genre", item.genres), ("director", item.directors), ("star", item.stars)):
+        for value in values:
+            yield Fact(item=item.id, relation=name, value=value)
 
 
 def _attributes(item: Item) -> Iterator[Attribute]:
