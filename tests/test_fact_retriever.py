@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import FILMS, hashed_words, state_of
 
-from experts.entity_index import build_index
+from experts import fact_retriever
+from experts.entity_index import Vectors, build_index
 from experts.fact_retriever import CANDIDATES, RANKED, FactRetriever, RetrieverQuery
 from harness.core.errors import ExpertError
 from harness.core.messages import Evidence, Item
@@ -50,6 +51,28 @@ def test_evidence_is_a_ranking_its_head_and_the_heads_facts():
     assert (len(evidence.ranking), len(evidence.candidates)) == (RANKED, CANDIDATES)
     assert [item.id for item in evidence.candidates] == list(evidence.ranking[:CANDIDATES])
     assert evidence.facts == tuple(fact for item in evidence.candidates for fact in GRAPH.facts(item.id))
+
+
+def test_only_new_wishes_and_large_graphs_hold_the_event_loop_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded: list[str] = []
+
+    def embed(text: str) -> Vectors:
+        embedded.append(text)
+        return hashed_words(text)
+
+    monkeypatch.setattr(fact_retriever, "_CACHED_QUERIES", 2)
+    retriever = FactRetriever(GRAPH, INDEX, embed)
+    first, second, third = (RetrieverQuery(state=ASKED, preferences=f"Wants: {g}") for g in ("crime", "drama", "war"))
+    assert retriever.blocks([first])
+    retriever.retrieve([first, second, first])
+    assert embedded == ["crime", "drama"]
+    assert not retriever.blocks([first, second])
+    assert retriever.blocks([first, third])
+    retriever.retrieve([third])
+    assert retriever.blocks([first])  # the cache was full and began anew
+    assert not retriever.blocks([third])
+    monkeypatch.setattr(fact_retriever, "_MANY_ITEMS", len(INDEX.ids) - 1)
+    assert retriever.blocks([third])
 
 
 @pytest.mark.parametrize("candidates", [1, 12])

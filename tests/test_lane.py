@@ -103,6 +103,20 @@ def test_a_real_worker_thread_does_the_batch() -> None:
     trio.run(main)
 
 
+def test_a_batch_that_does_not_block_is_handled_on_the_event_loop() -> None:
+    import threading
+
+    def handle(requests: Sequence[int]) -> list[int | ExpertError]:
+        return [threading.get_ident() for _ in requests]
+
+    async def main() -> None:
+        lane: Lane[int, int] = batch_lane("planner", handle, max_batch=1, capacity=8, blocks=lambda batch: batch[0] > 1)
+        into = await _ask_all(lane, range(4))
+        assert [into[request] == threading.get_ident() for request in range(4)] == [True, True, False, False]
+
+    trio.run(main)
+
+
 def test_a_batch_handler_that_raises_reaches_every_caller_of_that_batch_only() -> None:
     def handle(requests: Sequence[int]) -> list[int | ExpertError]:
         if 1 in requests:

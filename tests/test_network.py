@@ -21,6 +21,7 @@ from harness.core.messages import RecommenderTurn
 from harness.core.sections import parse
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import STRATEGIES
+from learner.policy import UniformPolicy
 
 GRAPH = KnowledgeGraph.from_items(FILMS)
 INDEX = build_index(GRAPH, hashed_words, model_sha256="m")
@@ -49,7 +50,7 @@ def asked(request) -> dict[str, str]:
     return parse(request.messages[1].content)
 
 
-def network(model, *, policy_at=OneHot, **left_out) -> NetworkOfExperts:
+def network(model, *, policy_at=OneHot, run_sync=run_inline, **left_out) -> NetworkOfExperts:
     experts = {
         "actor": Actor(model, STRATEGIES),
         "planner": Planner(policy_at, STRATEGIES),
@@ -57,7 +58,7 @@ def network(model, *, policy_at=OneHot, **left_out) -> NetworkOfExperts:
         "retriever": FactRetriever(GRAPH, INDEX, hashed_words),
         "reward": RewardExpert(model, mode="samples"),
     }
-    return NetworkOfExperts(**(experts | left_out), run_sync=run_inline)
+    return NetworkOfExperts(**(experts | left_out), run_sync=run_sync)
 
 
 def respond(built: NetworkOfExperts, state=STATE, version=1) -> RecommenderTurn:
@@ -100,6 +101,26 @@ def test_each_conversation_acts_with_its_own_version():
         return {v: (turn.decision.policy_version, turn.decision.index) for v, turn in got.items()}
 
     assert run_on_fake_clock(main) == {version: (version, version) for version in range(5)}
+
+
+def test_threads_are_for_what_holds_the_event_loop_up():
+    trips = []
+
+    async def counted(function):
+        trips.append(function.func.__name__)
+        return await run_inline(function)
+
+    keys = tuple(strategy.key for strategy in STRATEGIES)
+    planners = {0: UniformPolicy(keys), 1: OneHot(1)}
+    built = network(FakeChatModel(answer), policy_at=planners.__getitem__, run_sync=counted)
+
+    async def main():
+        async with built.open():
+            for version in (0, 0, 1):
+                await built.at(version).respond(STATE)
+
+    run_on_fake_clock(main)
+    assert trips == ["retrieve", "decide"]  # the wishes are embedded once; only the last planner may block
 
 
 def test_without_planner_the_actor_chooses():

@@ -14,8 +14,11 @@ from experts.planner import Planner, PlannerQuery, sample
 from harness.core.errors import ExpertError
 from harness.core.messages import Decision
 from harness.domain.strategies import STRATEGIES
+from learner.policy import FixedPolicy, UniformPolicy
+from learner.tabular import TabularPolicy
 
 UNIFORM = (1 / 13,) * 13
+KEYS = tuple(strategy.key for strategy in STRATEGIES)
 
 
 class Fixed:
@@ -29,6 +32,13 @@ class Fixed:
 def decide(policy, *states, version=0):
     planner = Planner({version: policy}.__getitem__, STRATEGIES)
     return planner.decide([PlannerQuery(state=state, policy_version=version) for state in states])
+
+
+@pytest.mark.parametrize("policy", [UniformPolicy(KEYS), FixedPolicy(KEYS, KEYS[0]), TabularPolicy(KEYS)])
+def test_only_a_policy_that_says_so_is_asked_on_the_event_loop(policy):
+    query = PlannerQuery(state=state_of("Hello"), policy_version=0)
+    assert not Planner({0: policy}.__getitem__, STRATEGIES).blocks([query])
+    assert Planner({0: Fixed(*UNIFORM)}.__getitem__, STRATEGIES).blocks([query])
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=20).filter(any), st.floats(0.0, 1.0, exclude_max=True))

@@ -50,6 +50,19 @@ def test_requests_at_once_get_a_connection_each_and_their_own_answer() -> None:
     trio.run(main)
 
 
+def test_a_body_that_no_socket_takes_at_once_arrives_whole() -> None:
+    body = b"0123456789abcdef" * 2**20
+
+    async def same(asked: Asked) -> Answer | Fault:
+        return Answer(b"%d %r" % (len(asked.body), asked.body == body))
+
+    async def main() -> None:
+        async with http_server(same) as server, PlainTransport() as transport:
+            assert (await transport.handle_async_request(_request(server.url, body))).content == b"16777216 True"
+
+    trio.run(main)
+
+
 def test_an_idle_connection_that_the_server_closed_is_not_used_again() -> None:
     async def main() -> None:
         async with http_server(_echo) as server, PlainTransport() as transport:

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +27,8 @@ INBOX = 4096
 """Events that may wait for the disk before their conversations wait too (some megabytes)."""
 
 RunSync = Callable[[Callable[[], None]], Awaitable[None]]
+_Queued = tuple[Event, trio.Event | None]
+"""An event, and what is set when it is durable."""
 
 
 class EventLog:
@@ -35,7 +38,7 @@ class EventLog:
         self._file = file
         self._path = path
         self._run_sync = run_sync
-        self._inbox, self._outbox = trio.open_memory_channel[tuple[Event, trio.Event | None]](INBOX)
+        self._inbox, self._outbox = trio.open_memory_channel[_Queued](INBOX)
         self._subscribers: list[trio.MemorySendChannel[Event]] = []
         self._length = file.seek(0, os.SEEK_END)
         self.fsyncs = 0
@@ -72,19 +75,23 @@ class EventLog:
         # The writer outlives a cancelled run: what conversations handed over still reaches the disk.
         with trio.CancelScope(shield=True), self._outbox:
             async for first in self._outbox:
-                batch = [first]
-                while True:
-                    try:
-                        batch.append(self._outbox.receive_nowait())
-                    except (trio.WouldBlock, trio.EndOfChannel):
-                        break
-                lines = b"".join(encode_event(event) + b"\n" for event, _ in batch)
-                await self._run_sync(lambda lines=lines: self._write(lines))  # type: ignore[misc]
-                self.events += len(batch)
-                for event, durable in batch:
-                    if durable is not None:
-                        durable.set()
-                    await self._publish(event)
+                await self._keep(self._gathered_with(first))  # no name here holds a batch while the next is awaited
+
+    def _gathered_with(self, first: _Queued) -> list[_Queued]:
+        batch = [first]
+        while True:
+            try:
+                batch.append(self._outbox.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel):
+                return batch
+
+    async def _keep(self, batch: list[_Queued]) -> None:
+        await self._run_sync(partial(self._write, b"".join(encode_event(event) + b"\n" for event, _ in batch)))
+        self.events += len(batch)
+        for event, durable in batch:
+            if durable is not None:
+                durable.set()
+            await self._publish(event)
 
     async def _publish(self, event: Event) -> None:
         for subscriber in tuple(self._subscribers):
