@@ -15,7 +15,7 @@ from harness.core.errors import InputError
 
 def _learner(bench: Bench) -> Result:
     began = time.perf_counter()
-    found = learner.measure(1 if bench.tiny else 3)
+    found = learner.measure(bench.rounds())
     return Result(
         name="learner",
         title="Learner's step over the plain padded loop",

@@ -32,8 +32,7 @@ def run(bench: Bench) -> Result:
     if bench.tiny:
         _at(found, 0.02, (4,), turns=1, rounds=1, sdk=(4,))
     else:
-        _at(found, 0.1, (16, 64, 256), turns=3, rounds=3, sdk=(16, 64, 256))
-        _at(found, 0.1, (1000,), turns=3, rounds=2, sdk=())
+        _at(found, 0.1, (16, 64, 256, 1000), turns=2, rounds=bench.rounds(), sdk=(16, 64, 256))
         _at(found, 1.0, (256, 1000), turns=2, rounds=1, sdk=(256,))
     rows: list[tuple[Cell, ...]] = [
         (f"{latency:g}", conversations, who, spread(values))

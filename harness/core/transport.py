@@ -121,10 +121,10 @@ class _Connection:
             # writes head and body apart: the body then waits for our delayed acknowledgement, 40 ms a call (measured:
             # median 48 ms, with this 0.5 ms). The kernel forgets the option, so it is set for each answer.
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        answer = _Answer()
+        data = await self._receive()
+        answer = _Answer()  # only now: hundreds of parsers that wait for a model would be megabytes
         try:
-            while not answer.complete:
-                data = await self._receive()
+            while True:
                 if not data:
                     if answer.ended_by_close():
                         break
@@ -132,6 +132,9 @@ class _Connection:
                 answer.feed(data)
                 if answer.size > _MOST_BYTES:
                     raise httpx2.ReadError(f"a response body above {_MOST_BYTES} bytes")
+                if answer.complete:
+                    break
+                data = await self._receive()
         finally:
             answer.release()
         self._reusable = answer.complete and answer.keep_alive and not answer.surplus
