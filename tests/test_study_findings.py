@@ -33,14 +33,24 @@ set = ["rl.dialogues_per_epoch=4"]
 set = ["rl.horizon=literal"]
 [arms.beta_0]
 set = ["rl.entropy_coefficient=0.0"]
+[arms.beta_1]
+set = ["rl.entropy_coefficient=1.0"]
 [arms.knows]
 set = ["planner.kind=rule", "planner.rule=knows_persona", 'evaluation.phases=["before"]']
 """
 SCENARIOS = [f"eval-{n:03d}" for n in range(60)]
-CONV_SR = {"uniform": 0.1, "warmup": 0.1, "short": 0.12, "rl": 0.5, "literal": 0.2, "beta_0": 0.5, "knows": 0.9}
-RETURN = {"uniform": 2.5, "warmup": 2.5, "short": 2.5, "rl": 2.6, "literal": 3.5, "beta_0": 2.6, "knows": 2.0}
-ENTROPY = {"uniform": 2.5, "warmup": 2.2, "short": 2.0, "rl": 1.5, "literal": 1.5, "beta_0": 0.8, "knows": 0.0}
-TURNS = {"uniform": 9.0, "warmup": 9.0, "short": 9.0, "rl": 7.0, "literal": 9.5, "beta_0": 7.0, "knows": 4.0}
+CONV_SR = {
+    "uniform": 0.1, "warmup": 0.1, "short": 0.12, "rl": 0.5, "literal": 0.2, "beta_0": 0.5, "beta_1": 0.2, "knows": 0.9
+}  # fmt: skip
+RETURN = {
+    "uniform": 2.5, "warmup": 2.5, "short": 2.5, "rl": 2.6, "literal": 3.5, "beta_0": 2.6, "beta_1": 2.5, "knows": 2.0
+}  # fmt: skip
+ENTROPY = {
+    "uniform": 2.5, "warmup": 2.2, "short": 2.0, "rl": 1.5, "literal": 1.5, "beta_0": 0.8, "beta_1": 2.4, "knows": 0.0
+}  # fmt: skip
+TURNS = {
+    "uniform": 9.0, "warmup": 9.0, "short": 9.0, "rl": 7.0, "literal": 9.5, "beta_0": 7.0, "beta_1": 9.0, "knows": 4.0
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +100,7 @@ def test_effects_that_are_there_hold_and_those_that_are_not_stay_open(plan, resu
     assert found["rl > warmup in the objective that it optimises"] == "holds"
     assert found["rl > uniform in Conv-SR"] == "holds"
     assert found["rl > beta_0 in strategy entropy"] == "holds"
+    assert found["beta_1 > beta_0 in strategy entropy"] == "holds"
     assert found["literal > warmup in the return of Eq. 8"] == "holds"
     assert found["rl > literal in Conv-SR"] == "holds"
     assert found["literal > rl in turns"] == "holds"
@@ -133,7 +144,7 @@ def test_missing_cells_are_named_and_arms_are_paired_over_the_seeds_that_both_ha
     row = next(row for row in found.rows if row.arm == "beta_0")
     assert row.to_base["conv_sr"].n == 3 * 60
     assert found.gap == ""
-    assert "INCOMPLETE: 9 of 42 cells are missing" in markdown(plan, found)
+    assert "INCOMPLETE: 9 of 48 cells are missing" in markdown(plan, found)
 
 
 def test_differences_are_those_of_the_means(plan, results):
@@ -169,5 +180,5 @@ def test_shares_are_averaged_over_seeds(results):
 
 def test_the_note_names_world_size_and_decisions(plan, results):
     text = markdown(plan, find(plan, results, world="the world", decisions="the decisions"))
-    for part in ("World: the world.", "the decisions", "42 cells of 60 held-out scenarios", "0 dialogues failed"):
+    for part in ("World: the world.", "the decisions", "48 cells of 60 held-out scenarios", "0 dialogues failed"):
         assert part in text

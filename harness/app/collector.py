@@ -3,7 +3,7 @@
 Torch and transformers leave about a million objects behind, and a full collection walks through all of them, several
 times a second when hundreds of conversations allocate. Measured (2 cores, trivial server, C = 256 / 1000): CPU a turn
 2.83 / 3.34 ms as Python does it, 2.20 / 2.33 ms so. Reference counts free nearly everything at once; what is left in
-cycles waits for a collection of its generation, of which each is 10 to 20 times rarer than by default.
+cycles waits for a collection of its generation: after 50,000 new objects (0.85 ms; after 10,000: 0.90).
 """
 
 from __future__ import annotations

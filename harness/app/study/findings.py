@@ -176,11 +176,15 @@ def _claims(plan: Plan, study: Tables) -> list[Claim]:
             arm
         ].search:
             claims.append(_above(plan, study, tested, arm, "conv_sr", "Conv-SR"))
+    without_bonus = [arm for arm, config in configs.items() if config.rl.entropy_coefficient == 0.0]
     for arm, config in configs.items():
         if arm in (tested, base) or config.planner.kind != mine.planner.kind:
             continue
         if config.rl.entropy_coefficient == 0.0 < mine.rl.entropy_coefficient:
             claims.append(_above(plan, study, tested, arm, "strategy_entropy", "strategy entropy"))
+        if config.rl.entropy_coefficient > mine.rl.entropy_coefficient:
+            for bare in without_bonus:
+                claims.append(_above(plan, study, arm, bare, "strategy_entropy", "strategy entropy"))
         if config.rl.horizon == "literal" != mine.rl.horizon:
             claims.append(_above(plan, study, arm, base, "mean_return", "the return of Eq. 8"))
             claims.append(_above(plan, study, tested, arm, "conv_sr", "Conv-SR"))
