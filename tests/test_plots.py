@@ -8,8 +8,13 @@ from support.rundirs import WORLD, write_run
 from test_report import write_comparison
 
 from harness.app.commands.plot import plot
+from harness.app.report.palette import series_colour, series_dash
 from harness.app.report.plots import size_of
 from harness.core.errors import InputError
+
+
+def test_no_two_of_many_series_look_the_same() -> None:
+    assert len({(series_colour(place), series_dash(place)) for place in range(36)}) == 36
 
 
 def test_a_run_gives_a_learning_curve_and_its_strategies(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ GROUPS = ("elicitation", "persuasion", "rapport", "none")
 PHASES = {"before": "#8a8f98", "warmup": "#3b7dd8", "train": "#2e9e6b", "rl": "#e8693e"}
 STOPS = {"judge": "#2e8b57", "user": "#88b04b", "quit": "#e8693e", "turns": "#8a8f98", "error": "#c23b4b"}
 OTHER = "#9c4dc4"
+DASHES = ("-", "--", ":", "-.")
 SERIES = ("#3b7dd8", "#e8693e", "#2e9e6b", "#9c4dc4", "#c9a227", "#35a7c4", "#d9578d", "#8a8f98", "#7d5a3c")
 
 
@@ -46,3 +47,8 @@ def phase_colour(phase: str) -> str:
 def series_colour(place: int) -> str:
     """Colours for rows that are neither phase nor strategy."""
     return SERIES[place % len(SERIES)]
+
+
+def series_dash(place: int) -> str:
+    """Line styles that tell rows of one `series_colour` apart: another one for each pass through the colours."""
+    return DASHES[place // len(SERIES) % len(DASHES)]

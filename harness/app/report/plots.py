@@ -79,12 +79,12 @@ def learning_curve(record: RunRecord) -> Figure:
     return figure
 
 
-def curve(panel: Axes, series: Series) -> None:
+def curve(panel: Axes, series: Series, dash: str = "-") -> None:
     """A line with its band."""
     known = [(x, y) for x, y in zip(series.x, series.y, strict=True) if y is not None]
     panel.plot(
         [x for x, _ in known], [y for _, y in known],
-        color=series.colour, linewidth=1.6, marker=".", markersize=4, label=series.name,
+        color=series.colour, linestyle=dash, linewidth=1.6, marker=".", markersize=4, label=series.name,
     )  # fmt: skip
     band = [
         (x, low, high)

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.app.report.palette import phase_colour, series_colour
+from harness.app.report.palette import phase_colour, series_colour, series_dash
 from harness.app.report.plots import curve, figure_of, heat_maps, noted, plain, write
 from harness.app.report.svg import Series
 from harness.app.study.cell import CellResult
@@ -86,7 +86,7 @@ def learning_curves(plan: Plan, study: Tables, arms: Sequence[str]) -> Figure:
                 low=tuple(value.low for value in values) if arm in banded else (),
                 high=tuple(value.high for value in values) if arm in banded else (),
             )
-            curve(panel, line)
+            curve(panel, line, series_dash(place))
         panel.set_title(heading, fontsize=10)
         panel.set_xlabel("training episodes", fontsize=8)
         if name == "conv_sr":
