@@ -25,7 +25,7 @@ from harness.core.errors import ExpertError, InputError
 from harness.core.eventlog import read_episodes
 from harness.core.messages import Event, State, Struct
 from harness.core.scheduler import Stopping
-from harness.core.seams import Policy
+from harness.core.seams import Immediate, Policy
 from harness.core.tape import TAPE, NotRecorded, Recorded, Served
 
 LIVE = 32
@@ -83,7 +83,7 @@ class Unlogged(ExpertError):
     kind = "unlogged"
 
 
-class LoggedPolicy:
+class LoggedPolicy(Immediate):
     """A `Policy` that repeats the logged distributions; `Unlogged` beyond them."""
 
     def __init__(self, episodes: Sequence[Episode]) -> None:
