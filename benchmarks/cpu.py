@@ -14,7 +14,7 @@ from benchmarks.fixed_server import fixed_server
 from benchmarks.measure import Bench, Cell, Goal, Result, main, median, spread
 from benchmarks.pipeline import Played, bare, play
 
-_LATENCY_S = 0.1
+_LATENCY_S = 0.05
 
 
 def run(bench: Bench) -> Result:
