@@ -131,9 +131,7 @@ class NetworkOfExperts:
 
     async def respond(self, state: State, policy_version: int) -> RecommenderTurn:
         """One turn of Algorithm 1; an expert's `ExpertError` comes out as itself."""
-        decision, preferences = await _side_by_side(
-            lambda: self._decide(state, policy_version), lambda: self._infer(state)
-        )
+        decision, preferences = await _side_by_side(self._decide(state, policy_version), self._infer(state))
         evidence = await self._retrieve(state, preferences)
         spoken = await self._actor.ask(
             ActorQuery(
@@ -177,21 +175,28 @@ class _Pinned:
         return await self._network.respond(state, self._version)
 
 
-async def _side_by_side(left: Callable[[], Awaitable[A]], right: Callable[[], Awaitable[B]]) -> tuple[A, B]:
-    """Both results. The first expected failure cancels the other and comes out as itself, not in a group."""
-    results: dict[str, Any] = {}
+async def _side_by_side(beside: Awaitable[A], own: Awaitable[B]) -> tuple[A, B]:
+    """Both results. The first expected failure cancels the other and comes out as itself, not in a group.
+
+    Only one of the two needs a task of its own; with hundreds of conversations the other one would be a megabyte.
+    """
+    results: list[A] = []
     failures: list[HarnessError] = []
 
-    async def run(name: str, call: Callable[[], Awaitable[object]]) -> None:
+    async def run() -> None:
         try:
-            results[name] = await call()
+            results.append(await beside)
         except HarnessError as error:
             failures.append(error)
             nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run, "left", left)
-        nursery.start_soon(run, "right", right)
+        nursery.start_soon(run)
+        try:
+            mine = await own
+        except HarnessError as error:
+            failures.append(error)
+            nursery.cancel_scope.cancel()
     if failures:
         raise failures[0]
-    return results["left"], results["right"]
+    return results[0], mine
