@@ -106,18 +106,21 @@ class Lane(Generic[Q, R]):
         `trio.ClosedResourceError` after `close`.
         """
         envelope = _Envelope[Q, R](request)
-        # Each caller holds its own clone, so that closing the lane lets those in who already wait at the door.
-        with self._send.clone() as door:
-            try:
-                await door.send(envelope)
-            except trio.BrokenResourceError:
-                raise self._ended() from None
+        await self._hand_in(envelope)
         try:
             await envelope.done.wait()
         except BaseException:
             envelope.abandon()
             raise
         return envelope.unwrap()
+
+    async def _hand_in(self, envelope: _Envelope[Q, R]) -> None:
+        # Each caller holds its own clone, so that closing the lane lets those in who already wait at the door.
+        with self._send.clone() as door:
+            try:
+                await door.send(envelope)
+            except trio.BrokenResourceError:
+                raise self._ended() from None
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work until `close` was called and everything asked before is answered. To be run once."""

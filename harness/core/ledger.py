@@ -9,6 +9,7 @@ depend. Latencies are kept in a bounded sample (Vitter's algorithm R), so memory
 from __future__ import annotations
 
 import random
+from array import array
 
 import trio
 
@@ -40,7 +41,7 @@ class _Role:
         self.usage = Usage()
         self.failed = self.cancelled = self.retries = 0
         self.seconds = 0.0
-        self._sample: list[float] = []
+        self._sample = array("d")
         self._seen = 0
         # Which latencies are kept changes a displayed figure only, never a result.
         self._random = random.Random(name)

@@ -17,6 +17,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -200,7 +201,7 @@ class OpenAIChat:
     async def _call(self, route: _Route, body: bytes, decode: Callable[[bytes], T]) -> tuple[T, int]:
         """One call with its retries; the border where the client's failures become the project's errors."""
         try:
-            return await retrying(lambda: self._attempt(route, body, decode), self._retry)
+            return await retrying(partial(self._attempt, route, body, decode), self._retry)
         except TransientFailure as failure:
             message = f"{self.model} at {self.shown_url}: {failure}, and the retries are spent"
             # A server that is gone or takes no more calls fails everybody; the rest may be this request's own fault.

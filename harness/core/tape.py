@@ -134,8 +134,9 @@ class Tape:
 
         Raises `RunStopped` where the disk takes no more; the tape then ends with its last whole record.
         """
-        # By number: the event loop may add records meanwhile.
-        lines = b"".join(self._waiting.popleft() for _ in range(len(self._waiting)))
+        lines = bytearray()
+        for _ in range(len(self._waiting)):  # by number: the event loop may add records meanwhile
+            lines += self._waiting.popleft()
         if not lines:
             return
         try:
