@@ -22,7 +22,7 @@ from harness.app.progress import Progress
 from harness.app.servers import open_server
 from harness.core.config import Model
 from harness.core.configfile import load_config
-from harness.core.errors import InputError
+from harness.core.errors import InputError, leaves
 from harness.core.rundir import LOGS
 from harness.domain.knowledge_graph import KnowledgeGraph
 
@@ -50,12 +50,17 @@ def vllm_server(folder: Path) -> Iterator[str]:
     try:
         line = process.stdout.readline()
         if not line:
-            raise InputError(f"the vLLM server did not start (docs/vllm.md): {log.read_text()[-1500:]}")
+            raise InputError(f"the vLLM server did not start (docs/vllm.md): {_reason(log.read_text())}")
         yield json.loads(line)["base_url"]
     finally:
         process.terminate()
         process.wait(60)
         process.stdout.close()
+
+
+def _reason(said: str) -> str:
+    """What the harness said last, without its progress lines."""
+    return said[max(said.rfind("the server default"), 0) :].strip()[-1500:]
 
 
 def forget_prefixes(base_url: str) -> None:
@@ -78,4 +83,7 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, Path(sys.argv[1]))
+    try:
+        trio.run(main, Path(sys.argv[1]))
+    except* InputError as group:
+        sys.exit(" ".join(str(error) for error in leaves(group)))

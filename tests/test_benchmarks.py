@@ -12,6 +12,7 @@ import harness
 from benchmarks import catalogue, results
 from benchmarks.measure import Bench, Goal, Result, json_line, text_table
 from benchmarks.saturation import BLOCK, least_computed
+from benchmarks.vllm_host import vllm_server
 from harness.app.commands import bench
 from harness.core.errors import InputError
 
@@ -81,3 +82,13 @@ def test_the_least_that_a_block_cache_leaves() -> None:
     assert least_computed([one, one, longer, other]) == expected
     whole = list(range(BLOCK))
     assert least_computed([whole, whole]) == 2 * BLOCK  # the last token is computed always, and so its block
+
+
+def test_a_vllm_server_that_does_not_start_is_said_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RSO_VLLM_PYTHON", str(tmp_path / "no-python"))
+    with pytest.raises(InputError) as raised, vllm_server(tmp_path / "vllm"):
+        pass
+    assert "the vLLM server did not start" in str(raised.value)
+    assert "Traceback" not in str(raised.value)
