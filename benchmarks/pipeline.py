@@ -23,8 +23,8 @@ import trio
 from rich.console import Console
 
 from harness.app.inputs import Inputs, read_inputs
+from harness.app.job.session import Session
 from harness.app.progress import Progress
-from harness.app.session import Session
 from harness.app.wiring import index_of, open_players, planner_of
 from harness.core.config import Config
 from harness.core.configfile import config_from_tree

@@ -6,8 +6,8 @@ import trio
 from rich.console import Console
 from support.episodes import scenario
 
+from harness.app.job.session import Session
 from harness.app.progress import Progress
-from harness.app.session import Session
 from harness.core.config import Config, Scheduler
 from harness.core.conversation import Cast, Spent
 from harness.core.episode import Episode

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from harness.app.commands.run import begin_or_go_on
-from harness.app.estimate import estimate
 from harness.app.inputs import episode_seed, read_inputs
+from harness.app.job.estimate import estimate
+from harness.app.job.main_job import begin_or_go_on
 from harness.app.rule_policy import RulePolicy
 from harness.core import seeds
 from harness.core.config import Config, flattened

@@ -28,7 +28,7 @@ def die_in_a_record() -> None:
 
 def die_before_a_checkpoint() -> None:
     """kill -9 after update 1 was made and before anything of its checkpoint is written."""
-    from harness.app import training
+    from harness.app.job import training
 
     save = training.save_checkpoint
 

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.inputs import digests, read_dialogues
+from harness.app.job.training import WARMED_UP, learn_labels
 from harness.app.logs import logging_to
 from harness.app.manifest import encode, manifest_of
 from harness.app.metricsfile import MetricsFile
 from harness.app.progress import Progress
-from harness.app.training import WARMED_UP, learn_labels
 from harness.app.wiring import planner_of
 from harness.core import rundir
 from harness.core.configfile import load_config

@@ -23,8 +23,8 @@ from harness.app.comparison.specs import at, keep_spec
 from harness.app.comparison.workshop import Workshop
 from harness.app.evaluation.examiner import Examiner, Reading
 from harness.app.inputs import Inputs
+from harness.app.job.session import Session
 from harness.app.progress import Progress
-from harness.app.session import Session
 from harness.app.wiring import NetworkPlayers, fixed_planner_of, open_models, open_players
 from harness.core import rundir
 from harness.core.config import Config

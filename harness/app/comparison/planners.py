@@ -1,4 +1,4 @@
-"""Training the planner of one seed: the main job's own warm-up and RL (`harness.app.training`), without evaluations.
+"""Training the planner of one seed: the main job's own warm-up and RL (`job.training`), without evaluations.
 
 One training serves all systems whose experiments agree: the warm-up-only system takes its version 0, the full system
 and the ablations its last version. It lives in a directory of its own and goes on where it was stopped, as a run does.
@@ -14,11 +14,11 @@ import trio
 from harness.app.comparison.plan import Stage, Training
 from harness.app.comparison.specs import at, keep_spec
 from harness.app.comparison.workshop import Workshop
+from harness.app.job.session import Session
+from harness.app.job.training import UNTRAINED, WARMED_UP
+from harness.app.job.training import Training as Trainer
 from harness.app.metricsfile import MetricsFile
 from harness.app.progress import Progress
-from harness.app.session import Session
-from harness.app.training import UNTRAINED, WARMED_UP
-from harness.app.training import Training as Trainer
 from harness.app.wiring import fixed_planner_of, open_models, open_players
 from harness.core import rundir
 from harness.core.errors import InputError

@@ -18,8 +18,8 @@ from rich.text import Text
 
 from harness.app.evaluation.in_force import stands_on
 from harness.app.evaluation.metrics import conversation_success
+from harness.app.job.session import TRAIN
 from harness.app.replay.past import PastRun
-from harness.app.session import TRAIN
 from harness.app.wiring import planner_of
 from harness.core import rundir
 from harness.core.config import Config

@@ -13,9 +13,9 @@ from pathlib import Path
 import trio
 
 from harness.app.inputs import Inputs, read_inputs
+from harness.app.job.session import TRAIN
 from harness.app.manifest import config_of, read_manifest, refuse_other_files
 from harness.app.progress import Progress
-from harness.app.session import TRAIN
 from harness.app.wiring import NetworkPlayers, index_of, open_players
 from harness.core import rundir
 from harness.core.config import Config

@@ -10,8 +10,8 @@ import msgspec
 from harness.app.evaluation.metrics import by_scenario, first_return, headline, judge_success
 from harness.app.evaluation.statistics import estimate
 from harness.app.inputs import read_inputs
+from harness.app.job.session import TRAIN
 from harness.app.report.shares import shares_over_progress
-from harness.app.session import TRAIN
 from harness.core import rundir
 from harness.core.config import Config
 from harness.core.episode import Episode

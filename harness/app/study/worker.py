@@ -19,7 +19,7 @@ import msgspec
 import structlog
 from rich.console import Console
 
-from harness.app.commands.run import begin_or_go_on
+from harness.app.job.main_job import begin_or_go_on
 from harness.app.study.cell import measure
 from harness.core.configfile import config_from_tree
 from harness.core.errors import HarnessError, Interrupted, leaves

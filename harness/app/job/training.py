@@ -12,9 +12,9 @@ from pathlib import Path
 
 import trio
 
+from harness.app.job.session import TRAIN, Session
 from harness.app.metricsfile import MetricsFile
 from harness.app.progress import Progress
-from harness.app.session import TRAIN, Session
 from harness.core.config import Config
 from harness.core.episode import Episode
 from harness.core.messages import Dialogue, EpisodeStarted, Event, Scenario

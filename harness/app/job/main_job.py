@@ -1,0 +1,208 @@
+"""The main job in a run directory. Before, warm-up, after warm-up, RL, after RL; on the same held-out goals.
+
+The story is `_phases`, read downwards; everything around it is opening and closing. The summary is made from the log
+alone, so a run that stopped early has one too, marked as incomplete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+import trio
+from rich.console import Console
+from rich.text import Text
+
+from harness.app.evaluation.serving import ServingReport, serving_watched
+from harness.app.evaluation.summary import Summary, summarize_phase
+from harness.app.inputs import Inputs, read_inputs
+from harness.app.job.session import Session
+from harness.app.job.summary import measures_of, read_summary, show, summarize
+from harness.app.job.training import UNTRAINED, WARMED_UP, Training
+from harness.app.logs import logging_to
+from harness.app.manifest import (
+    Manifest,
+    config_of,
+    encode,
+    manifest_of,
+    read_manifest,
+    refuse_changes,
+    refuse_other_files,
+)
+from harness.app.metricsfile import MetricsFile
+from harness.app.progress import Progress
+from harness.app.wiring import (
+    check_models,
+    fixed_planner_of,
+    index_of,
+    open_models,
+    open_players,
+    planner_of,
+    secrets_of,
+)
+from harness.core import rundir
+from harness.core.config import Config, Phase
+from harness.core.errors import HarnessError, Interrupted
+from harness.core.eventlog import open_log, read_episodes
+from harness.core.scheduler import Stopping
+from harness.core.tape import TAPE, open_tape
+from learner.checkpoint import load_checkpoint
+from learner.policy import TrainablePolicy
+from learner.versions import PolicyVersions
+
+log = structlog.get_logger()
+
+
+def begin_or_go_on(config: Config, folder: Path, console: Console, *, quiet: bool) -> Summary:
+    """The main job in a directory that may hold a part of it, or all; one that was begun with other settings is
+    refused."""
+    if folder.exists():
+        return go_on(config, read_manifest(folder), folder, console, quiet=quiet)
+    inputs = read_inputs(config)
+    _check_start(config, inputs)
+    rundir.create(folder, encode(manifest_of(config, inputs.files)))
+    return _execute(config, inputs, folder, console, quiet=quiet)
+
+
+def go_on(wanted: Config, manifest: Manifest, folder: Path, console: Console, *, quiet: bool) -> Summary:
+    """Play what is not finished; `InputError`, naming what differs, where ``wanted`` would give another result."""
+    refuse_changes(config_of(manifest, folder), wanted)
+    inputs = read_inputs(wanted)
+    refuse_other_files(manifest, inputs.files)
+    known = read_summary(folder)
+    if known is not None and known.complete:
+        progress = Progress(console, quiet=quiet)
+        progress.say(f"the run is complete: nothing is left to play in {folder}")
+        show(known, console)
+        return known
+    return _execute(wanted, inputs, folder, console, quiet=quiet)
+
+
+def _check_start(config: Config, inputs: Inputs) -> None:
+    """What can be known to fail before a run directory is made."""
+    check_models(config)
+    planner = planner_of(config, inputs.strategies)
+    if planner is not None and config.planner.init:
+        load_checkpoint(Path(config.planner.init)).restore(planner)
+
+
+def _execute(config: Config, inputs: Inputs, folder: Path, console: Console, *, quiet: bool) -> Summary:
+    began = time.monotonic()
+    known = read_summary(folder)
+    spent_before = known.seconds if known else 0.0
+    progress = Progress(console, quiet=quiet)
+    how_to_go_on = f"python -m harness resume {folder}"
+    with rundir.locked(folder), logging_to(folder / rundir.LOGS / "harness.jsonl", secrets_of(config)):
+        for note in inputs.notes:
+            progress.say(note)
+        progress.say(f"run directory: {folder}")
+        serving: dict[str, ServingReport] = {}
+        try:
+            trio.run(_main, config, inputs, folder, progress, serving)
+        except BaseException as error:
+            with suppress(OSError, HarnessError):  # a full disk must not hide why the run ended
+                log.error("run_ended_early", error=repr(error))
+                summary = summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
+                if summary.phases:
+                    show(summary, console)
+            Console(stderr=True).print(Text(f"stopped before the end; to go on: {how_to_go_on}"), soft_wrap=True)
+            raise
+        summary = summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
+    show(summary, console)
+    console.print(Text(f"run digest {summary.digest}\nrun directory {folder}"), soft_wrap=True)
+    return summary
+
+
+async def _main(
+    config: Config, inputs: Inputs, folder: Path, progress: Progress, serving: dict[str, ServingReport]
+) -> None:
+    stopping = Stopping(config.scheduler.drain_s)
+    async with stopping.watching_signals(), trio.open_nursery() as nursery:
+        nursery.start_soon(progress.show)
+        await _at_work(config, inputs, folder, progress, stopping, serving)
+        nursery.cancel_scope.cancel()
+        return
+    raise Interrupted("interrupted")
+
+
+async def _at_work(
+    config: Config,
+    inputs: Inputs,
+    folder: Path,
+    progress: Progress,
+    stopping: Stopping,
+    serving: dict[str, ServingReport],
+) -> None:
+    planner = await trio.to_thread.run_sync(planner_of, config, inputs.strategies)
+    versions = PolicyVersions(lag=config.rl.policy_lag)
+    versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
+    progress.begin("reading the films", len(inputs.graph.items))
+    index = await trio.to_thread.run_sync(index_of, inputs, _until_cancelled(progress.advance))
+    finished = read_episodes(folder / rundir.EPISODES) if (folder / rundir.EPISODES).exists() else ()
+    with MetricsFile(folder) as metrics, open_tape(folder / TAPE) as tape:
+        async with (
+            open_models(config, inputs, folder, progress) as models,
+            open_players(
+                config,
+                inputs,
+                {name: tape.recording(model, name) for name, model in models.items()},
+                versions.at,
+                index,
+                progress,
+            ) as players,
+            open_log(folder / rundir.EPISODES, run_sync=tape.then_log) as events,
+        ):
+            session = Session(config, events, players, progress, stopping, finished)
+            urls = {name: model.shown_url for name, model in models.items()}
+            async with serving_watched(urls, _roles(config), players.ledger, lambda: session.turns, serving):
+                await _phases(session, inputs, planner, versions, folder, metrics)
+
+
+def _until_cancelled(advance: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """A progress callback for a worker thread that ends the work when the run was cancelled."""
+
+    def checked(done: int, total: int) -> None:
+        trio.from_thread.check_cancelled()
+        advance(done, total)
+
+    return checked
+
+
+async def _phases(
+    session: Session,
+    inputs: Inputs,
+    planner: TrainablePolicy | None,
+    versions: PolicyVersions,
+    folder: Path,
+    metrics: MetricsFile,
+) -> None:
+    """The main job, in order."""
+    measures = measures_of(session.config, inputs)
+
+    async def evaluate(name: Phase, version: int) -> None:
+        if name not in session.config.evaluation.phases:
+            return
+        episodes = await session.play(session.jobs(name, inputs.held_out, lambda index: version))
+        metrics.write("evaluation", summarize_phase(name, version, episodes, measures))
+
+    await evaluate("before", UNTRAINED)
+    if planner is None:
+        return
+    training = Training(session, planner, versions, folder / rundir.CHECKPOINTS, metrics)
+    await training.warm_up(inputs.dialogues)
+    await evaluate("warmup", WARMED_UP)
+    if not training.updates:
+        return
+    await training.reinforce(inputs.training)
+    await evaluate("rl", training.updates)
+
+
+def _roles(config: Config) -> dict[str, list[str]]:
+    """Model -> the roles that it plays."""
+    roles: dict[str, list[str]] = {name: [] for name in config.models}
+    for role in config.roles_in_use:
+        roles[getattr(config.roles, role)].append(role)
+    return roles

@@ -1,0 +1,87 @@
+"""A run's `summary.json`: made from the log alone, but for how the servers served; read again, and shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from harness.app.evaluation.cautions import cautions_of
+from harness.app.evaluation.in_force import decisions_of, world_of
+from harness.app.evaluation.metrics import Measure, headline
+from harness.app.evaluation.serving import ServingReport, serving_table
+from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
+from harness.app.inputs import Inputs
+from harness.app.job.estimate import estimate
+from harness.core import rundir
+from harness.core.config import Config
+from harness.core.eventlog import read_episodes, run_digest
+
+
+def measures_of(config: Config, inputs: Inputs) -> dict[str, Measure]:
+    """The headline measures, with the settings of this run."""
+    return headline(
+        graph=inputs.graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
+    )
+
+
+def summarize(
+    config: Config, inputs: Inputs, folder: Path, seconds: float, serving: dict[str, ServingReport]
+) -> Summary:
+    """From the log alone, but for how the servers served; written to `summary.json`."""
+    path = folder / rundir.EPISODES
+    episodes = read_episodes(path) if path.exists() else ()
+    measures = measures_of(config, inputs)
+    wanted = estimate(config, inputs).phases
+    by_phase = {name: [episode for episode in episodes if episode.started.phase == name] for name in wanted}
+    evaluations = {name: found for name, found in by_phase.items() if name != "train" and found}
+    phases = tuple(
+        summarize_phase(name, found[0].started.policy_version, found, measures) for name, found in evaluations.items()
+    )
+    learned = evaluations.keys() >= {"rl", "warmup"}
+    gained = differences(evaluations["rl"], evaluations["warmup"], measures) if learned else {}
+    summary = Summary(
+        world=world_of(config),
+        phases=phases,
+        differences=gained,
+        decisions=decisions_of(config),
+        cautions=cautions_of({phase.name: phase.metrics for phase in phases}, gained, config),
+        seconds=seconds,
+        tokens=tokens_by_role(episodes),
+        seed=config.run.seed,
+        config_digest=config.digest,
+        digest=run_digest(episodes),
+        serving=serving,
+        complete=all(len(by_phase[name]) == count for name, count in wanted.items()),
+    )
+    rundir.write_atomically(folder / rundir.SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
+    return summary
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Tables, cautions and what the numbers are about."""
+    console.print(table(summary))
+    for name, report in summary.serving.items():
+        console.print(serving_table(name, report))
+    for caution in summary.cautions:
+        console.print(Text(f"WARNING: {caution}"))
+    incomplete = "" if summary.complete else "INCOMPLETE: some episodes are missing. "
+    console.print(
+        Text(
+            f"{incomplete}95% intervals over dialogues of this one run (seed {summary.seed}; Wilson for rates, t for "
+            "means and paired differences); they do not speak about training again. "
+            f"Tokens {sum(u.prompt_tokens + u.completion_tokens for u in summary.tokens.values()):,}, "
+            f"{summary.seconds:.0f} s. World: {summary.world}."
+            + (f" Decisions: {summary.decisions}." if summary.decisions else "")
+        ),
+    )
+
+
+def read_summary(folder: Path) -> Summary | None:
+    """None where there is none that can be read."""
+    try:
+        return msgspec.json.decode((folder / rundir.SUMMARY).read_bytes(), type=Summary)
+    except (OSError, msgspec.DecodeError):
+        return None
