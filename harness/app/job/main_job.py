@@ -31,6 +31,7 @@ from harness.app.manifest import (
     read_manifest,
     refuse_changes,
     refuse_other_files,
+    refuse_other_format,
 )
 from harness.app.metricsfile import MetricsFile
 from harness.app.progress import Progress
@@ -78,6 +79,7 @@ def go_on(wanted: Config, manifest: Manifest, folder: Path, console: Console, *,
         progress.say(f"the run is complete: nothing is left to play in {folder}")
         show(known, console)
         return known
+    refuse_other_format(manifest, folder)
     return _execute(wanted, inputs, folder, console, quiet=quiet)
 
 

@@ -1,0 +1,72 @@
+"""A run of an earlier version stays what it was: read with its old digest, not gone on with by other rules."""
+
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from harness.app.commands.diff import diff
+from harness.app.commands.export import export
+from harness.app.commands.plot import plot
+from harness.app.commands.replay import Question, replay
+from harness.app.commands.report import report
+from harness.app.commands.run import resume
+from harness.app.commands.runs import runs
+from harness.core.errors import InputError
+from harness.core.eventlog import read_episodes, run_digest
+
+ROOT = Path(__file__).parent.parent
+OLD = Path(__file__).parent / "data" / "run_format_0"
+DIGEST = "39fe5075bd98d8f6b09a9e8282cc1dccaf2b80a91b178a6e34ec4ff394f2c316"
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy; its config names the data from the checkout's root."""
+    monkeypatch.chdir(ROOT)
+    return shutil.copytree(OLD, tmp_path / "old")
+
+
+@pytest.fixture
+def said() -> Console:
+    return Console(file=StringIO(), width=200)
+
+
+def text(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_the_digest_is_the_old_one(old: Path) -> None:
+    assert run_digest(read_episodes(old / "episodes.jsonl")) == DIGEST
+    assert msgspec.json.decode((old / "summary.json").read_bytes())["digest"] == DIGEST
+
+
+def test_it_is_listed_compared_and_shown(old: Path, said: Console) -> None:
+    assert runs(old, said) == 1
+    diff(old, old, said)
+    assert f"the same, {DIGEST[:12]}" in text(said)
+    assert report(old, None, said, show=False).stat().st_size > 10_000
+    assert plot(old, None, said)
+    written = export(old, None, said, parquet=True, jsonl=True, planner=False)
+    rows = [msgspec.json.decode(line) for line in written[1].read_bytes().splitlines()]
+    assert len(rows) == 3 * 3 + 4
+
+
+def test_its_log_and_tape_are_read(old: Path, said: Console) -> None:
+    replay(old, Question(), said, phases=[], file=None, overrides=[], out=None, quiet=True)
+    assert "13 finished episodes (before 3, rl 3, train 4, warmup 3), 39 turns" in text(said)
+
+
+def test_a_whole_one_is_complete_and_an_unfinished_one_is_not_gone_on_with(old: Path, said: Console) -> None:
+    assert resume(old, None, [], said, quiet=True).digest == DIGEST
+    (old / "summary.json").unlink()
+    log = (old / "episodes.jsonl").read_bytes()
+    (old / "episodes.jsonl").write_bytes(log[: len(log) // 2])
+    before = {path: path.read_bytes() for path in old.iterdir() if path.is_file()}
+    with pytest.raises(InputError, match="begun by an older version"):
+        resume(old, None, [], said, quiet=True)
+    assert {path: path.read_bytes() for path in old.iterdir() if path.is_file()} == before
