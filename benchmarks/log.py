@@ -19,12 +19,12 @@ from rich.console import Console
 from benchmarks.measure import Bench, Goal, Result, main, median, spread
 from benchmarks.pipeline import ROOT
 from harness.app.commands.run import run as play_run
-from harness.app.progress import Progress
+from harness.app.console.progress import Progress
 from harness.app.replay.past import open_past
 from harness.app.replay.verify import verified
-from harness.core.eventlog import open_log, read_episodes, read_events
+from harness.core.log.eventlog import open_log, read_episodes, read_events
+from harness.core.log.rundir import EPISODES
 from harness.core.messages import Event
-from harness.core.rundir import EPISODES
 
 _WRITERS = 256
 

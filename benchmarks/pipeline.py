@@ -22,18 +22,18 @@ import msgspec
 import trio
 from rich.console import Console
 
-from harness.app.inputs import Inputs, read_inputs
+from harness.app.console.progress import Progress
 from harness.app.job.session import Session
-from harness.app.progress import Progress
-from harness.app.wiring import index_of, open_players, planner_of
-from harness.core.config import Config
-from harness.core.configfile import config_from_tree
-from harness.core.eventlog import open_log
-from harness.core.llm import OpenAIChat
+from harness.app.settings.config import Config
+from harness.app.settings.configfile import config_from_tree
+from harness.app.setup.inputs import Inputs, read_inputs
+from harness.app.setup.wiring import index_of, open_players, planner_of
+from harness.core.log.eventlog import open_log
+from harness.core.log.tape import TAPE, open_tape
 from harness.core.messages import ChatReply, ChatRequest, Scenario, Struct
+from harness.core.model.llm import OpenAIChat
+from harness.core.model.transport import PlainTransport, Post, Reply, post
 from harness.core.scheduler import Stopping
-from harness.core.tape import TAPE, open_tape
-from harness.core.transport import PlainTransport, Post, Reply, post
 from learner.versions import PolicyVersions
 
 ROOT = Path(__file__).parents[1]

@@ -18,8 +18,8 @@ import trio
 
 from benchmarks.measure import Bench, Goal, Result, median, spread
 from experts.reward import RewardExpert, RewardMode
-from harness.core.llm import OpenAIChat
 from harness.core.messages import State, Struct
+from harness.core.model.llm import OpenAIChat
 from harness.domain.strategies import strategy_set
 from simulator.datasets.inspired import InspiredDataset
 

@@ -18,12 +18,12 @@ import msgspec
 import trio
 from rich.console import Console
 
-from harness.app.progress import Progress
-from harness.app.servers import open_server
-from harness.core.config import Model
-from harness.core.configfile import load_config
+from harness.app.console.progress import Progress
+from harness.app.settings.config import Model
+from harness.app.settings.configfile import load_config
+from harness.app.setup.servers import open_server
 from harness.core.errors import InputError, leaves
-from harness.core.rundir import LOGS
+from harness.core.log.rundir import LOGS
 from harness.domain.knowledge_graph import KnowledgeGraph
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "smollm2_cpu.toml"

@@ -1,6 +1,7 @@
 """Writes ``docs/config.md`` and the schema in ``docs/export.md`` from the code; ``--check`` says whether they are.
 
-The meaning of a key is the text below it in `harness.core.config`, bounds and defaults are those that msgspec checks.
+The meaning of a key is the text below it in `harness.app.settings.config`; bounds and defaults are those that msgspec
+checks.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from harness.app.report.tables import TABLES
-from harness.core import config
-from harness.core.configfile import PRESETS
+from harness.app.settings import config
+from harness.app.settings.configfile import PRESETS
 
 DOCS = Path(__file__).parent
 MARK = re.compile(r"(<!-- generated:begin -->\n).*?(<!-- generated:end -->)", re.DOTALL)

@@ -32,14 +32,14 @@ import trio
 from gymnasium import spaces
 from rich.console import Console
 
-from harness.app.inputs import read_inputs
-from harness.app.playground import open_playground
-from harness.app.progress import Progress
-from harness.app.wiring import check_models, with_given_policy
-from harness.core.configfile import load_config
+from harness.app.console.progress import Progress
+from harness.app.settings.configfile import load_config
+from harness.app.setup.inputs import read_inputs
+from harness.app.setup.playground import open_playground
+from harness.app.setup.wiring import check_models, with_given_policy
 from harness.core.conversation import converse
-from harness.core.episode import build
 from harness.core.errors import ExpertError, HarnessError
+from harness.core.log.episode import build
 from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, State, Struct, Transition
 from harness.core.seeds import derive
 from learner.returns import absorbed_weight

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from harness.core.messages import Decision, State, Struct
 from learner.objective import RATIO_CLIP, Objective, effective_sample_size, entropy, kl_divergence
 from learner.returns import Series

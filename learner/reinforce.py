@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 import trio
 
-from harness.core.episode import Assembler, Episode
+from harness.core.log.episode import Assembler, Episode
 from harness.core.messages import Event
 from learner.health import UpdateReport
 from learner.policy import TrainablePolicy

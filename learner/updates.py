@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from learner.health import LearnedTurn, Step, UpdateReport, censored, describe
 from learner.objective import policy_objective
 from learner.optimizer import Optimizer, linear_decay

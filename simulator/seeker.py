@@ -4,7 +4,7 @@ The protocol is PC-CRS's (decision 20): the model plays a persona with wishes, n
 down its private feelings first and then what it says, and ends with ``[END]`` when it takes a recommendation. Ours
 adds ``[LEAVE]`` for a user who gives up. The words of the prompt are this project's own.
 
-Left out: transport, retries (harness.core.llm) and any knowledge of what is on the other side; the scripted world
+Left out: transport, retries (harness.core.model.llm) and any knowledge of what is on the other side; the scripted world
 reads the same prompt.
 """
 

@@ -14,11 +14,18 @@ from typer.testing import CliRunner
 
 from harness.app.cli import app
 from harness.app.commands.doctor import doctor
-from harness.app.logs import REDACTED, logging_to
-from harness.app.manifest import config_of, encode, manifest_of, read_manifest, refuse_changes, refuse_other_files
-from harness.app.metricsfile import MetricsFile, read_metrics
-from harness.core.config import Config
-from harness.core.configfile import config_from_tree
+from harness.app.console.logs import REDACTED, logging_to
+from harness.app.job.metricsfile import MetricsFile, read_metrics
+from harness.app.settings.config import Config
+from harness.app.settings.configfile import config_from_tree
+from harness.app.settings.manifest import (
+    config_of,
+    encode,
+    manifest_of,
+    read_manifest,
+    refuse_changes,
+    refuse_other_files,
+)
 from harness.core.errors import CheckFailed, InputError, Interrupted, RunStopped, expected_failure
 from harness.core.messages import Struct
 from harness.domain.strategies import STRATEGIES

@@ -16,10 +16,10 @@ from experts.planner import Planner
 from experts.preference_reasoner import PreferenceReasoner
 from experts.reward import RewardExpert
 from harness.core.conversation import Cast, converse
-from harness.core.eventlog import open_log, read_episodes, read_events
 from harness.core.lane import run_inline
-from harness.core.ledger import Ledger
+from harness.core.log.eventlog import open_log, read_episodes, read_events
 from harness.core.messages import ChatRequest, State
+from harness.core.model.ledger import Ledger
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import STRATEGIES
 from simulator.seeker import LLMSeeker

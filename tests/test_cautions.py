@@ -15,9 +15,9 @@ from harness.app.evaluation import metrics
 from harness.app.evaluation.cautions import cautions_of
 from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.evaluation.statistics import Estimate
-from harness.core.config import Config
-from harness.core.configfile import load_config
-from harness.core.episode import build
+from harness.app.settings.config import Config
+from harness.app.settings.configfile import load_config
+from harness.core.log.episode import build
 from harness.core.messages import EpisodeEnded, Score
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"

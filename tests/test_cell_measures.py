@@ -11,8 +11,8 @@ from harness.app.comparison.measures import MEASURES, measure_cell
 from harness.app.comparison.plan import Cell
 from harness.app.evaluation.examiner import Reading
 from harness.app.evaluation.persuasion import Intentions
-from harness.core.config import Config
-from harness.core.episode import build
+from harness.app.settings.config import Config
+from harness.core.log.episode import build
 from harness.core.messages import Failure, Goal, Score, SeekerReply, Usage
 from harness.domain.knowledge_graph import KnowledgeGraph
 

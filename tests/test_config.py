@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.config import Config, Model
-from harness.core.configfile import config_from_tree, load_config
+from harness.app.settings.config import Config, Model
+from harness.app.settings.configfile import config_from_tree, load_config
 from harness.core.errors import ConfigError, HarnessError, InputError
 
 

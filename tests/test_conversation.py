@@ -8,8 +8,8 @@ from support.episodes import started
 from trio.testing import MockClock
 
 from harness.core.conversation import Cast, converse, stop_cause
-from harness.core.episode import build
 from harness.core.errors import CallError
+from harness.core.log.episode import build
 from harness.core.messages import (
     EpisodeEnded,
     Event,

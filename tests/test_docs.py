@@ -12,8 +12,8 @@ import pytest
 from typer.main import get_command
 
 from harness.app.cli import app
-from harness.core.config import Config as Experiment
-from harness.core.config import DecodingByRole, settings
+from harness.app.settings.config import Config as Experiment
+from harness.app.settings.config import DecodingByRole, settings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

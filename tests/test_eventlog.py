@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from support.episodes import events_of, started
 from trio.testing import MockClock
 
-from harness.core import eventlog
-from harness.core.codec import decode_event, encode_event
 from harness.core.errors import DataError, InputError, RunStopped
-from harness.core.eventlog import open_log, read_episodes, read_events, repair, run_digest
+from harness.core.log import eventlog
+from harness.core.log.codec import decode_event, encode_event
+from harness.core.log.eventlog import open_log, read_episodes, read_events, repair, run_digest
 from harness.core.messages import EpisodeEnded, Event, Opening
 
 any_text = st.text(st.characters(exclude_categories=())) | st.sampled_from(

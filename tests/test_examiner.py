@@ -10,8 +10,8 @@ from support.episodes import events_of
 from support.fakes import FILMS, FakeChatModel, run_on_fake_clock
 
 from harness.app.evaluation.examiner import Examiner, last_item, spoken_of
-from harness.core.episode import build
 from harness.core.errors import CallError
+from harness.core.log.episode import build
 from harness.core.messages import Attribute, Goal, Persona, Scenario
 from harness.core.sections import parse
 from harness.domain.knowledge_graph import KnowledgeGraph

@@ -15,7 +15,7 @@ from support.forked import Forkery
 from support.runs import EPISODES, Past, Runs
 from support.world import World
 
-from harness.app.progress import Progress
+from harness.app.console.progress import Progress
 from harness.app.replay.past import open_past
 from harness.app.replay.verify import verified
 from learner.checkpoint import load_checkpoint

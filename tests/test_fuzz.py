@@ -18,13 +18,13 @@ from support.fakes import FILMS, FakeChatModel, state_of
 
 from experts.replies import read_actor_reply, read_cut_actor_reply, read_rating
 from experts.reward import RewardExpert
-from harness.core.codec import encode_event
-from harness.core.config import Config, settings
-from harness.core.configfile import config_from_tree, load_config
+from harness.app.settings.config import Config, settings
+from harness.app.settings.configfile import config_from_tree, load_config
 from harness.core.errors import ConfigError, DataError, InputError
-from harness.core.eventlog import open_log, read_episodes
+from harness.core.log.codec import encode_event
+from harness.core.log.eventlog import open_log, read_episodes
 from harness.core.messages import ChatRequest, EpisodeEnded, Score
-from harness.core.wire import UnreadableReply, decode_chat, error_text
+from harness.core.model.wire import UnreadableReply, decode_chat, error_text
 from harness.domain.strategies import STRATEGIES
 from simulator.datasets.inspired import InspiredDataset
 from simulator.datasets.redial import RedialDataset

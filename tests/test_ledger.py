@@ -9,8 +9,8 @@ import trio
 import trio.testing
 
 from harness.core.errors import CallError
-from harness.core.ledger import Ledger
 from harness.core.messages import ChatReply, ChatRequest, Usage
+from harness.core.model.ledger import Ledger
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:

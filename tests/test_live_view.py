@@ -13,8 +13,8 @@ from rich.console import Console
 from support.episodes import events_of, transition
 from trio.testing import MockClock
 
-from harness.app.live_view import SPARKS, harmless, sparkline, view
-from harness.app.progress import PLAIN_S, Progress
+from harness.app.console.live_view import SPARKS, harmless, sparkline, view
+from harness.app.console.progress import PLAIN_S, Progress
 from harness.core.lane import call_lane
 from harness.core.messages import EpisodeEnded
 

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from support.http_server import Answer, Asked, Fault, http_server
 
 from harness.core.errors import CallError, HarnessError, InputError, RunStopped
-from harness.core.limit import InFlightLimit
-from harness.core.llm import Capabilities, OpenAIChat
 from harness.core.messages import ChatRequest, Message, Usage
-from harness.core.retry import RetryPolicy
-from harness.core.wire import decode_chat, encode_chat
+from harness.core.model.limit import InFlightLimit
+from harness.core.model.llm import Capabilities, OpenAIChat
+from harness.core.model.retry import RetryPolicy
+from harness.core.model.wire import decode_chat, encode_chat
 
 KEY = "quite-secret-0123456789"  # of a shape that no pattern knows
 Answering = Callable[[httpx2.Request], Awaitable[httpx2.Response]]

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.core.eventlog import read_episodes
+from harness.core.log.eventlog import read_episodes
 from harness.core.messages import EpisodeEnded
 from learner.checkpoint import load_checkpoint, newest_checkpoint
 

@@ -9,7 +9,7 @@ from support.episodes import UNIFORM, events_of
 from harness.app.evaluation import metrics
 from harness.app.evaluation.statistics import estimate, paired_difference
 from harness.app.evaluation.summary import differences, summarize_phase, tokens_by_role
-from harness.core.episode import Episode, build
+from harness.core.log.episode import Episode, build
 from harness.core.messages import EpisodeEnded, Item, Score, SeekerReply, Transition, Usage
 from harness.domain.knowledge_graph import KnowledgeGraph
 

@@ -15,12 +15,12 @@ import pytest
 import trio
 from rich.console import Console
 
-from harness.app import packaged_model
-from harness.app.convert_gguf import REQUIRED
-from harness.app.packaged_model import PACKAGED, converted, folder_of, resolve, server_python
-from harness.app.progress import Progress
-from harness.app.servers import vllm_command
-from harness.core.config import Model
+from harness.app.console.progress import Progress
+from harness.app.settings.config import Model
+from harness.app.setup import packaged_model
+from harness.app.setup.convert_gguf import REQUIRED
+from harness.app.setup.packaged_model import PACKAGED, converted, folder_of, resolve, server_python
+from harness.app.setup.servers import vllm_command
 from harness.core.errors import InputError
 
 SCRIPT = Path(packaged_model.__file__).with_name("convert_gguf.py")

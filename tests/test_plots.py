@@ -8,7 +8,7 @@ from support.rundirs import WORLD, write_run
 from test_report import write_comparison
 
 from harness.app.commands.plot import plot
-from harness.app.report.palette import series_colour, series_dash
+from harness.app.drawing.palette import series_colour, series_dash
 from harness.app.report.plots import size_of
 from harness.core.errors import InputError
 

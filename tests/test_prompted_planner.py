@@ -18,11 +18,11 @@ from experts.prompts import planner_messages, strategy_letters
 from experts.replies import read_letter
 from harness.app.commands import run as running
 from harness.app.commands.replay import Question, replay
-from harness.core.configfile import load_config
+from harness.app.settings.configfile import load_config
 from harness.core.errors import ConfigError, ReplyError
-from harness.core.eventlog import read_episodes
-from harness.core.llm import Capabilities, OpenAIChat
+from harness.core.log.eventlog import read_episodes
 from harness.core.messages import Decision, State
+from harness.core.model.llm import Capabilities, OpenAIChat
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import STRATEGIES, strategy_set
 from simulator.scripted.roles import World, read

@@ -18,7 +18,7 @@ from support.encoders import write_tiny_encoder
 from support.logged import MAX_TURNS, episodes, play
 
 from harness.app.commands.run import run
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from harness.core.messages import Event
 from harness.domain.text_encoder import load_encoder
 from learner.checkpoint import load_checkpoint, weights_hash
@@ -229,7 +229,7 @@ def world(lag: int, updates: int) -> tuple[list[list[Event]], str]:
 
 
 def _episode(events: list[Event]) -> Episode:
-    from harness.core.episode import build
+    from harness.core.log.episode import build
 
     return build(events)
 

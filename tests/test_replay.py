@@ -13,13 +13,13 @@ from support.episodes import UNIFORM, events_of
 
 from harness.app.commands import run as running
 from harness.app.commands.replay import Question, replay
-from harness.app.progress import Progress
+from harness.app.console.progress import Progress
 from harness.app.replay import evaluate, rescore, transcript
 from harness.app.replay.past import LoggedPolicy, PastRun, Unlogged, open_past
 from harness.app.replay.rescore import Reading, agreement
 from harness.app.replay.verify import compare, verified
-from harness.core.episode import Episode, assemble
 from harness.core.errors import CheckFailed, InputError
+from harness.core.log.episode import Episode, assemble
 from harness.core.messages import EpisodeEnded, Event, Failure, Transition
 
 TINY = Path(__file__).parent.parent / "experiments" / "tiny.toml"

@@ -30,8 +30,8 @@ from harness.app.report.judging import judge_beside_evaluator, read_judge, repea
 from harness.app.report.page import render_run
 from harness.app.report.record import read_record, visible
 from harness.app.report.shares import shares_over_progress, stop_shares, strategy_shares
-from harness.core.episode import Episode, build
 from harness.core.errors import InputError
+from harness.core.log.episode import Episode, build
 from harness.core.messages import Item, Score, SeekerReply
 from harness.domain.strategies import STRATEGIES
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.core import rundir
 from harness.core.errors import InputError
+from harness.core.log import rundir
 
 
 def test_made_whole_and_never_over_another(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_second_process_is_refused_and_told_who(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from harness.core import rundir\n"
+        "import sys; from pathlib import Path; from harness.core.log import rundir\n"
         "with rundir.locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

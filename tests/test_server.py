@@ -17,8 +17,8 @@ import pytest
 import trio
 
 from harness.core.errors import InputError, RunStopped
-from harness.core.server import Ready, announced, ensure_port_free, free_port, healthy, server_process
-from harness.core.transport import PlainTransport
+from harness.core.model.server import Ready, announced, ensure_port_free, free_port, healthy, server_process
+from harness.core.model.transport import PlainTransport
 
 SERVER = [sys.executable, str(Path(__file__).parent / "support" / "small_server.py")]
 
@@ -171,7 +171,7 @@ def _pid_said(log: Path) -> str:
 _PARENT = """
 import sys, trio
 from pathlib import Path
-from harness.core.server import announced, server_process
+from harness.core.model.server import announced, server_process
 
 async def main():
     command = [sys.executable, sys.argv[1], "--announce", "--child"]

@@ -10,12 +10,12 @@ import trio
 from rich.console import Console
 from support.fakes import FILMS
 
-from harness.app.progress import Progress
-from harness.app.server_check import Said, running, startable
-from harness.app.servers import open_server
-from harness.app.wiring import client_of
-from harness.core.config import Model
-from harness.core.rundir import LOGS
+from harness.app.console.progress import Progress
+from harness.app.settings.config import Model
+from harness.app.setup.server_check import Said, running, startable
+from harness.app.setup.servers import open_server
+from harness.app.setup.wiring import client_of
+from harness.core.log.rundir import LOGS
 from harness.domain.knowledge_graph import KnowledgeGraph
 
 

@@ -15,8 +15,8 @@ from harness.app.evaluation.serving import (
     serving_report,
     serving_table,
 )
-from harness.core.ledger import RoleTotals
 from harness.core.messages import Usage
+from harness.core.model.ledger import RoleTotals
 
 PAGE = """\
 # HELP vllm:prompt_tokens_total Number of prefill tokens processed.

@@ -6,12 +6,12 @@ import trio
 from rich.console import Console
 from support.episodes import scenario
 
+from harness.app.console.progress import Progress
 from harness.app.job.session import Session
-from harness.app.progress import Progress
-from harness.core.config import Config, Scheduler
+from harness.app.settings.config import Config, Scheduler
 from harness.core.conversation import Cast, Spent
-from harness.core.episode import Episode
-from harness.core.eventlog import open_log, read_episodes
+from harness.core.log.episode import Episode
+from harness.core.log.eventlog import open_log, read_episodes
 from harness.core.messages import RecommenderTurn, Scenario, Score, SeekerReply, State
 from harness.core.scheduler import Stopping
 

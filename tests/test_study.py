@@ -15,9 +15,9 @@ import msgspec
 import pytest
 from support.forked import Child, Forkery
 
+from harness.app.settings.configfile import load_config
 from harness.app.study.cell import CellResult, read_result
 from harness.app.study.findings import Findings
-from harness.core.configfile import load_config
 from harness.core.errors import DataError
 
 ROOT = Path(__file__).parent.parent

@@ -14,11 +14,11 @@ from support.episodes import events_of
 from support.fakes import Answer, FakeChatModel, in_order
 
 from harness.core.errors import CallError, DataError, InputError, RunStopped
-from harness.core.eventlog import open_log
-from harness.core.llm import Capabilities
+from harness.core.log.eventlog import open_log
+from harness.core.log.tape import NotRecorded, Recorded, open_tape, request_digest
 from harness.core.messages import ChatReply, ChatRequest, Message, Usage
+from harness.core.model.llm import Capabilities
 from harness.core.sections import prompt
-from harness.core.tape import NotRecorded, Recorded, open_tape, request_digest
 
 any_text = st.text(st.characters(exclude_categories=())) | st.sampled_from(["\ue000", "\ud800", "\x00\u2028\n### A\n"])
 OFFERS = Capabilities(label_logprobs=True, choices=False)

@@ -9,7 +9,7 @@ import pytest
 import trio
 from support.http_server import Answer, Asked, Fault, http_server
 
-from harness.core.transport import PlainTransport, post
+from harness.core.model.transport import PlainTransport, post
 
 
 async def _echo(asked: Asked) -> Answer | Fault:

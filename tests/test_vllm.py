@@ -33,11 +33,11 @@ from experts.preference_reasoner import PreferenceReasoner
 from experts.prompts import actor_messages, judge_messages
 from experts.reward import LABELS
 from harness.app.evaluation.serving import read_server_metrics
-from harness.app.server_check import running
-from harness.app.wiring import client_of
-from harness.core.llm import OpenAIChat
+from harness.app.setup.server_check import running
+from harness.app.setup.wiring import client_of
 from harness.core.messages import ChatReply, ChatRequest, Message
-from harness.core.retry import RetryPolicy
+from harness.core.model.llm import OpenAIChat
+from harness.core.model.retry import RetryPolicy
 from harness.domain.strategies import strategy_set
 from simulator import seeker
 

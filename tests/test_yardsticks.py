@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from harness.app.inputs import episode_seed, read_inputs
 from harness.app.job.estimate import estimate
 from harness.app.job.main_job import begin_or_go_on
-from harness.app.rule_policy import RulePolicy
+from harness.app.settings.config import Config, flattened
+from harness.app.settings.configfile import load_config
+from harness.app.setup.inputs import episode_seed, read_inputs
+from harness.app.setup.rule_policy import RulePolicy
 from harness.core import seeds
-from harness.core.config import Config, flattened
-from harness.core.configfile import load_config
 from harness.core.errors import ConfigError, ExpertError, InputError
-from harness.core.eventlog import read_episodes
+from harness.core.log.eventlog import read_episodes
 from harness.core.messages import State, Turn
 from harness.domain.text_encoder import load_encoder
 from learner.checkpoint import load_checkpoint, save_checkpoint

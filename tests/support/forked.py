@@ -122,7 +122,7 @@ class Forkery:
 
 def _be_warm() -> None:
     from harness.app.commands import run
-    from harness.app.wiring import retriever_encoder
+    from harness.app.setup.wiring import retriever_encoder
 
     retriever_encoder().embed("warm")
     assert run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core import seeds
-from harness.core.episode import Episode, build
+from harness.core.log.episode import Episode, build
 from harness.core.messages import (
     Decision,
     EpisodeEnded,

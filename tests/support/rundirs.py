@@ -9,11 +9,11 @@ import msgspec
 
 from harness.app.evaluation.metrics import headline
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, tokens_by_role
-from harness.app.manifest import encode, manifest_of
-from harness.core import rundir
-from harness.core.codec import encode_event
-from harness.core.configfile import load_config
-from harness.core.eventlog import read_episodes, run_digest
+from harness.app.settings.configfile import load_config
+from harness.app.settings.manifest import encode, manifest_of
+from harness.core.log import rundir
+from harness.core.log.codec import encode_event
+from harness.core.log.eventlog import read_episodes, run_digest
 from harness.core.messages import (
     Attribute,
     Decision,

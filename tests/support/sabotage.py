@@ -13,7 +13,7 @@ def _die() -> None:
 
 def die_in_a_record() -> None:
     """kill -9 when half of the seventh group of records is written."""
-    from harness.core.eventlog import EventLog
+    from harness.core.log.eventlog import EventLog
 
     whole, groups = EventLog._write, iter(range(1_000_000))
 

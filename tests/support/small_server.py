@@ -1,4 +1,4 @@
-"""A server process for tests of `harness.core.server`: answers /health and /v1 with 200; misbehaves on request.
+"""A server process for tests of `harness.core.model.server`: answers /health and /v1 with 200; misbehaves on request.
 
 Options: ``--port N``, ``--parent-fd N``, ``--announce`` (print the ready line), ``--child`` (start a grandchild and
 print its pid), ``--stubborn`` (ignore SIGTERM, also in the grandchild), ``--never`` (never listen), ``--say TEXT``,

@@ -13,13 +13,13 @@ import trio
 from rich.console import Console
 from rich.text import Text
 
-from harness.app.inputs import Inputs, read_inputs
-from harness.app.live_view import harmless
-from harness.app.playground import open_playground
-from harness.app.progress import Progress
-from harness.app.wiring import BASELINES, NetworkPlayers, check_models, fixed_planner_of, with_given_policy
-from harness.core.config import Config
-from harness.core.configfile import load_config
+from harness.app.console.live_view import harmless
+from harness.app.console.progress import Progress
+from harness.app.settings.config import Config
+from harness.app.settings.configfile import load_config
+from harness.app.setup.inputs import Inputs, read_inputs
+from harness.app.setup.playground import open_playground
+from harness.app.setup.wiring import BASELINES, NetworkPlayers, check_models, fixed_planner_of, with_given_policy
 from harness.core.errors import ExpertError, HarnessError, InputError
 from harness.core.messages import Goal, RecommenderTurn, State, Turn
 from harness.core.seams import Policy

@@ -28,15 +28,15 @@ from harness.app.comparison.results import Comparison, summarize
 from harness.app.comparison.specs import refuse_other_spec
 from harness.app.comparison.tables import groups_csv, latex, main_tables, rows_csv
 from harness.app.comparison.workshop import Workshop
+from harness.app.console.logs import logging_to
+from harness.app.console.progress import Progress
 from harness.app.evaluation.in_force import decisions_of, world_of
-from harness.app.logs import logging_to
-from harness.app.progress import Progress
-from harness.app.servers import open_server
-from harness.app.wiring import check_models, secrets_of
-from harness.core import rundir
-from harness.core.config import Config, Model
+from harness.app.settings.config import Config, Model
+from harness.app.setup.servers import open_server
+from harness.app.setup.wiring import check_models, secrets_of
 from harness.core.errors import HarnessError, InputError, Interrupted, RunStopped, leaves
-from harness.core.eventlog import read_episodes
+from harness.core.log import rundir
+from harness.core.log.eventlog import read_episodes
 from harness.core.messages import Struct
 from harness.core.scheduler import Stopping
 

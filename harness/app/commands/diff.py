@@ -30,7 +30,7 @@ from harness.app.evaluation.statistics import estimate, paired_difference
 from harness.app.evaluation.summary import cell
 from harness.app.report.page import world_of
 from harness.app.report.record import PHASE_TITLES, TRAIN, RunRecord, read_record
-from harness.core.config import operational, settings
+from harness.app.settings.config import operational, settings
 from harness.core.sections import one_line
 from harness.domain.knowledge_graph import KnowledgeGraph
 

@@ -20,9 +20,9 @@ from msgspec import structs
 from rich.console import Console
 from rich.text import Text
 
-from harness.app.manifest import PACKAGES
-from harness.core.config import Config, Model
-from harness.core.configfile import load_config
+from harness.app.settings.config import Config, Model
+from harness.app.settings.configfile import load_config
+from harness.app.settings.manifest import PACKAGES
 from harness.core.errors import CheckFailed, HarnessError
 from harness.core.messages import Struct
 
@@ -124,7 +124,7 @@ def _disk(folder: Path) -> Finding:
 
 
 def _inputs(config: Config) -> str:
-    from harness.app.inputs import read_inputs
+    from harness.app.setup.inputs import read_inputs
 
     inputs = read_inputs(config)
     turns = sum(len(dialogue.labelled_turns) for dialogue in inputs.dialogues)
@@ -135,7 +135,7 @@ def _inputs(config: Config) -> str:
 
 
 def _init(config: Config) -> str:
-    from harness.app.wiring import planner_of
+    from harness.app.setup.wiring import planner_of
     from harness.domain.strategies import strategy_set
     from learner.checkpoint import load_checkpoint
 
@@ -148,8 +148,8 @@ def _init(config: Config) -> str:
 
 
 def _server(name: str, model: Model) -> Iterator[Finding]:
-    from harness.app.server_check import Said, running, startable
-    from harness.app.wiring import client_of
+    from harness.app.setup.server_check import Said, running, startable
+    from harness.app.setup.wiring import client_of
 
     async def ask() -> list[Said]:
         # One try a question: who asks whether a server answers should not wait for it to come back.

@@ -14,9 +14,9 @@ from rich.text import Text
 from harness.app.report.page import world_of
 from harness.app.report.record import RunRecord, read_record
 from harness.app.report.tables import TABLES, Column
-from harness.core import rundir
-from harness.core.codec import encode_record
 from harness.core.errors import InputError
+from harness.core.log import rundir
+from harness.core.log.codec import encode_record
 
 EXPORT = "export"
 BATCH = 4096

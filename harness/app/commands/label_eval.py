@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.app.evaluation.in_force import decisions_of
-from harness.app.inputs import digests, read_dialogues
-from harness.app.manifest import config_of, read_manifest, refuse_other_files
-from harness.app.wiring import loaded_encoder
+from harness.app.settings.manifest import config_of, read_manifest, refuse_other_files
+from harness.app.setup.inputs import digests, read_dialogues
+from harness.app.setup.wiring import loaded_encoder
 from harness.core.errors import InputError
 from harness.domain.strategies import strategy_set
 from learner.checkpoint import load_checkpoint

@@ -6,9 +6,9 @@ import trio
 from rich.console import Console
 from rich.text import Text
 
-from harness.app.packaged_model import PACKAGED, converted, folder_of, server_python
-from harness.app.progress import Progress
-from harness.core.config import Model
+from harness.app.console.progress import Progress
+from harness.app.settings.config import Model
+from harness.app.setup.packaged_model import PACKAGED, converted, folder_of, server_python
 from harness.core.errors import InputError
 
 

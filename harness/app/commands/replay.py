@@ -18,12 +18,12 @@ from rich.text import Text
 
 from harness.app.replay import evaluate, rescore, swap, transcript, verify
 from harness.app.replay.past import PastRun, open_past
-from harness.core import rundir
-from harness.core.config import Config
-from harness.core.configfile import config_from_tree, load_config, overridden
+from harness.app.settings.config import Config
+from harness.app.settings.configfile import config_from_tree, load_config, overridden
 from harness.core.errors import InputError
+from harness.core.log import rundir
+from harness.core.log.tape import TAPE
 from harness.core.messages import Struct
-from harness.core.tape import TAPE
 
 
 class Question(Struct, frozen=True, kw_only=True):

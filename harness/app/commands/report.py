@@ -11,8 +11,8 @@ from rich.text import Text
 from harness.app.report.comparison_page import is_comparison, render_comparison
 from harness.app.report.page import render_run
 from harness.app.report.record import read_record
-from harness.core import rundir
 from harness.core.errors import InputError
+from harness.core.log import rundir
 
 REPORT = "report.html"
 

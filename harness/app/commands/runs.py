@@ -17,8 +17,8 @@ from rich.text import Text
 
 from harness.app.evaluation.statistics import Estimate
 from harness.app.evaluation.summary import Summary
-from harness.core import rundir
 from harness.core.errors import InputError
+from harness.core.log import rundir
 from harness.core.sections import one_line
 
 HEADLINE = {"mean_return": "R_1", "conv_sr": "Conv-SR", "turns": "turns"}

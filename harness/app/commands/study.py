@@ -15,10 +15,12 @@ import trio
 from rich.console import Console
 from rich.text import Text
 
+from harness.app.console.progress import clock
 from harness.app.evaluation.in_force import decisions_of, world_of
-from harness.app.inputs import digests, read_inputs
-from harness.app.manifest import config_of, read_manifest, refuse_changes, refuse_other_files
-from harness.app.progress import clock
+from harness.app.settings.config import Config
+from harness.app.settings.manifest import config_of, read_manifest, refuse_changes, refuse_other_files
+from harness.app.setup.inputs import digests, read_inputs
+from harness.app.setup.wiring import check_models, planner_of
 from harness.app.study.cell import CellResult, read_result
 from harness.app.study.crew import work
 from harness.app.study.figures import draw
@@ -27,10 +29,8 @@ from harness.app.study.plan import Plan, StudyFile, read_plan, with_schedule
 from harness.app.study.search import search
 from harness.app.study.tables import markdown, note, show
 from harness.app.study.worker import Answer, Order
-from harness.app.wiring import check_models, planner_of
-from harness.core import rundir
-from harness.core.config import Config
 from harness.core.errors import InputError, Interrupted, RunStopped
+from harness.core.log import rundir
 
 CELLS, STUDY, SCHEDULES, TABLES = "cells", "study.json", "schedules.json", "study.md"
 

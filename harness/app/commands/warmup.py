@@ -12,16 +12,16 @@ import trio
 from rich.console import Console
 from rich.text import Text
 
-from harness.app.inputs import digests, read_dialogues
+from harness.app.console.logs import logging_to
+from harness.app.console.progress import Progress
+from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.training import WARMED_UP, learn_labels
-from harness.app.logs import logging_to
-from harness.app.manifest import encode, manifest_of
-from harness.app.metricsfile import MetricsFile
-from harness.app.progress import Progress
-from harness.app.wiring import planner_of
-from harness.core import rundir
-from harness.core.configfile import load_config
+from harness.app.settings.configfile import load_config
+from harness.app.settings.manifest import encode, manifest_of
+from harness.app.setup.inputs import digests, read_dialogues
+from harness.app.setup.wiring import planner_of
 from harness.core.errors import ConfigError
+from harness.core.log import rundir
 from harness.domain.strategies import strategy_set
 from learner.checkpoint import save_checkpoint
 

@@ -21,16 +21,16 @@ from harness.app.comparison.plan import Cell
 from harness.app.comparison.planners import checkpoint_of
 from harness.app.comparison.specs import at, keep_spec
 from harness.app.comparison.workshop import Workshop
+from harness.app.console.progress import Progress
 from harness.app.evaluation.examiner import Examiner, Reading
-from harness.app.inputs import Inputs
 from harness.app.job.session import Session
-from harness.app.progress import Progress
-from harness.app.wiring import NetworkPlayers, fixed_planner_of, open_models, open_players
-from harness.core import rundir
-from harness.core.config import Config
-from harness.core.episode import Episode
+from harness.app.settings.config import Config
+from harness.app.setup.inputs import Inputs
+from harness.app.setup.wiring import NetworkPlayers, fixed_planner_of, open_models, open_players
 from harness.core.errors import DataError, Interrupted
-from harness.core.eventlog import open_log, read_episodes, repair
+from harness.core.log import rundir
+from harness.core.log.episode import Episode
+from harness.core.log.eventlog import open_log, read_episodes, repair
 from harness.core.scheduler import Stopping
 from harness.core.seams import Policy
 from learner.checkpoint import load_checkpoint

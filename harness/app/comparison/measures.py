@@ -17,9 +17,9 @@ from harness.app.evaluation.examiner import Reading
 from harness.app.evaluation.metrics import headline
 from harness.app.evaluation.persuasion import PersuasionCounts, count_persuasion, persuasiveness
 from harness.app.evaluation.summary import tokens_by_role
-from harness.core.config import Config
-from harness.core.episode import Episode
-from harness.core.eventlog import run_digest
+from harness.app.settings.config import Config
+from harness.core.log.episode import Episode
+from harness.core.log.eventlog import run_digest
 from harness.core.messages import Struct, Usage
 from harness.domain.knowledge_graph import KnowledgeGraph
 from simulator.goals import chance_recall

@@ -16,12 +16,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from harness.app.wiring import BASELINES
-from harness.core.config import Config, Name, operational, settings
-from harness.core.configfile import config_from_tree, load_config, overridden
+from harness.app.settings.config import Config, Name, operational, settings
+from harness.app.settings.configfile import config_from_tree, load_config, overridden
+from harness.app.settings.tomlfile import converted, read_toml
+from harness.app.setup.wiring import BASELINES
 from harness.core.errors import ConfigError, InputError
 from harness.core.messages import Struct
-from harness.core.tomlfile import converted, read_toml
 
 RSO = "rso"
 Stage = Literal["untrained", "warmup", "rl"]
@@ -53,7 +53,7 @@ class System(Struct, frozen=True, kw_only=True):
 
     title: str = ""
     kind: str = RSO
-    """``rso``, or a baseline's name in `harness.app.wiring.BASELINES`."""
+    """``rso``, or a baseline's name in `harness.app.setup.wiring.BASELINES`."""
     stage: Stage = "rl"
     """Of RSO's planner: never trained, after warm-up, or after RL."""
     group: Literal["system", "ablation"] = "system"
@@ -99,7 +99,7 @@ class Cell(Struct, frozen=True, kw_only=True):
     dataset: str
     seed: int
     config: dict[str, Any]
-    """The resolved experiment (`harness.core.config.Config` as plain values)."""
+    """The resolved experiment (`harness.app.settings.config.Config` as plain values)."""
     planner: str = ""
     """Name of the training that this cell's planner comes from, or a checkpoint folder; empty where none is needed."""
 

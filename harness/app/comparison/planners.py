@@ -14,15 +14,15 @@ import trio
 from harness.app.comparison.plan import Stage, Training
 from harness.app.comparison.specs import at, keep_spec
 from harness.app.comparison.workshop import Workshop
+from harness.app.console.progress import Progress
+from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.session import Session
 from harness.app.job.training import UNTRAINED, WARMED_UP
 from harness.app.job.training import Training as Trainer
-from harness.app.metricsfile import MetricsFile
-from harness.app.progress import Progress
-from harness.app.wiring import fixed_planner_of, open_models, open_players
-from harness.core import rundir
+from harness.app.setup.wiring import fixed_planner_of, open_models, open_players
 from harness.core.errors import InputError
-from harness.core.eventlog import open_log, read_episodes
+from harness.core.log import rundir
+from harness.core.log.eventlog import open_log, read_episodes
 from harness.core.scheduler import Stopping
 from learner.checkpoint import checkpoint_name, newest_checkpoint
 from learner.versions import PolicyVersions

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from sklearn.metrics import cohen_kappa_score
 
-from harness.core.episode import Episode
 from harness.core.errors import DataError, InputError
+from harness.core.log.episode import Episode
 from harness.core.messages import Score, Struct
 from harness.core.sections import render_dialogue
 from harness.core.seeds import uniform

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from harness.app.comparison.plan import Cell, Training
-from harness.app.manifest import encode, manifest_of, read_manifest, refuse_other_files
-from harness.core import rundir
-from harness.core.config import Config, operational, settings
-from harness.core.configfile import config_from_tree
+from harness.app.settings.config import Config, operational, settings
+from harness.app.settings.configfile import config_from_tree
+from harness.app.settings.manifest import encode, manifest_of, read_manifest, refuse_other_files
 from harness.core.errors import InputError
+from harness.core.log import rundir
 
 
 def keep_spec(directory: Path, name: str, spec: Cell | Training, files: Mapping[str, str]) -> None:

@@ -11,9 +11,9 @@ from typing import TypeVar
 import msgspec
 
 from experts.entity_index import EntityIndex
-from harness.app.inputs import Inputs, read_inputs
-from harness.app.wiring import index_of, planner_of
-from harness.core.config import Config
+from harness.app.settings.config import Config
+from harness.app.setup.inputs import Inputs, read_inputs
+from harness.app.setup.wiring import index_of, planner_of
 from harness.core.errors import InputError
 from learner.policy import TrainablePolicy
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.app.evaluation.statistics import Estimate
-from harness.core.config import Config
+from harness.app.settings.config import Config
 
 LOW_LABEL_MASS = 0.5
 """Mean label mass below which a model mostly wanted to say something else than a label."""

@@ -27,8 +27,8 @@ from experts.replies import read_rating
 from experts.reward import LABELS, expected_rating, read_labels
 from harness.app.evaluation.persuasion import Intentions
 from harness.core import seeds
-from harness.core.episode import Episode
 from harness.core.errors import ExpertError
+from harness.core.log.episode import Episode
 from harness.core.messages import ChatRequest, Message, Scenario, Struct, Transition, Usage
 from harness.core.seams import ChatModel
 from harness.core.sections import one_line, prompt, render_dialogue

@@ -5,7 +5,7 @@ The decisions are those that the paper leaves open (docs/decisions.md); the repo
 
 from __future__ import annotations
 
-from harness.core.config import Config
+from harness.app.settings.config import Config
 
 SCRIPTED = "scripted world: these numbers say nothing about language models or people"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from harness.domain.knowledge_graph import KnowledgeGraph
 from learner.returns import Horizon, returns
 

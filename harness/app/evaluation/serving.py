@@ -19,9 +19,9 @@ import trio
 from rich import box
 from rich.table import Table
 
-from harness.core.ledger import Ledger, RoleTotals
 from harness.core.messages import Struct
-from harness.core.transport import PlainTransport
+from harness.core.model.ledger import Ledger, RoleTotals
+from harness.core.model.transport import PlainTransport
 
 _LINE = re.compile(r"(vllm:\w+)(?:\{[^}]*\})?\s+([0-9.eE+\-]+|NaN|[+-]Inf)\s*$")
 _DEADLINE_S = 5.0

@@ -14,7 +14,7 @@ from rich.table import Table
 from harness.app.evaluation.metrics import RATES, Measure, by_scenario
 from harness.app.evaluation.serving import ServingReport
 from harness.app.evaluation.statistics import Estimate, estimate, paired_difference
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from harness.core.messages import Struct, Usage
 
 COLUMNS = {

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from experts.prompts import actor_messages, judge_messages, planner_messages, reasoner_messages
-from harness.app.inputs import Inputs
-from harness.core.config import Config
+from harness.app.settings.config import Config
+from harness.app.setup.inputs import Inputs
 from harness.core.messages import Message, State, Struct, Turn, Usage
 from simulator.seeker import build_prompt
 

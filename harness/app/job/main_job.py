@@ -16,14 +16,16 @@ import trio
 from rich.console import Console
 from rich.text import Text
 
+from harness.app.console.logs import logging_to
+from harness.app.console.progress import Progress
 from harness.app.evaluation.serving import ServingReport, serving_watched
 from harness.app.evaluation.summary import Summary, summarize_phase
-from harness.app.inputs import Inputs, read_inputs
+from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.session import Session
 from harness.app.job.summary import measures_of, read_summary, show, summarize
 from harness.app.job.training import UNTRAINED, WARMED_UP, Training
-from harness.app.logs import logging_to
-from harness.app.manifest import (
+from harness.app.settings.config import Config, Phase
+from harness.app.settings.manifest import (
     Manifest,
     config_of,
     encode,
@@ -33,9 +35,8 @@ from harness.app.manifest import (
     refuse_other_files,
     refuse_other_format,
 )
-from harness.app.metricsfile import MetricsFile
-from harness.app.progress import Progress
-from harness.app.wiring import (
+from harness.app.setup.inputs import Inputs, read_inputs
+from harness.app.setup.wiring import (
     check_models,
     fixed_planner_of,
     index_of,
@@ -44,12 +45,11 @@ from harness.app.wiring import (
     planner_of,
     secrets_of,
 )
-from harness.core import rundir
-from harness.core.config import Config, Phase
 from harness.core.errors import HarnessError, Interrupted
-from harness.core.eventlog import open_log, read_episodes
+from harness.core.log import rundir
+from harness.core.log.eventlog import open_log, read_episodes
+from harness.core.log.tape import TAPE, open_tape
 from harness.core.scheduler import Stopping
-from harness.core.tape import TAPE, open_tape
 from learner.checkpoint import load_checkpoint
 from learner.policy import TrainablePolicy
 from learner.versions import PolicyVersions

@@ -12,14 +12,14 @@ from typing import Protocol
 
 import trio
 
+from harness.app.console.progress import Progress
 from harness.app.evaluation.metrics import first_return
-from harness.app.inputs import episode_seed
-from harness.app.progress import Progress
-from harness.core.config import Config
+from harness.app.settings.config import Config
+from harness.app.setup.inputs import episode_seed
 from harness.core.conversation import Cast, Spent, converse
-from harness.core.episode import Assembler, Episode
 from harness.core.errors import Interrupted, RunStopped
-from harness.core.eventlog import EventLog
+from harness.core.log.episode import Assembler, Episode
+from harness.core.log.eventlog import EventLog
 from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Failure, Scenario, Transition
 from harness.core.scheduler import Stopping, Tally, run_conversations
 

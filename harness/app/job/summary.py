@@ -13,11 +13,11 @@ from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.evaluation.metrics import Measure, headline
 from harness.app.evaluation.serving import ServingReport, serving_table
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
-from harness.app.inputs import Inputs
 from harness.app.job.estimate import estimate
-from harness.core import rundir
-from harness.core.config import Config
-from harness.core.eventlog import read_episodes, run_digest
+from harness.app.settings.config import Config
+from harness.app.setup.inputs import Inputs
+from harness.core.log import rundir
+from harness.core.log.eventlog import read_episodes, run_digest
 
 
 def measures_of(config: Config, inputs: Inputs) -> dict[str, Measure]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import trio
 
+from harness.app.console.progress import Progress
+from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.session import TRAIN, Session
-from harness.app.metricsfile import MetricsFile
-from harness.app.progress import Progress
-from harness.core.config import Config
-from harness.core.episode import Episode
+from harness.app.settings.config import Config
+from harness.core.log.episode import Episode
 from harness.core.messages import Dialogue, EpisodeStarted, Event, Scenario
 from learner.checkpoint import checkpoint_name, load_checkpoint, newest_checkpoint, save_checkpoint
 from learner.health import UpdateReport

@@ -12,21 +12,21 @@ from pathlib import Path
 
 import trio
 
-from harness.app.inputs import Inputs, read_inputs
+from harness.app.console.progress import Progress
 from harness.app.job.session import TRAIN
-from harness.app.manifest import config_of, read_manifest, refuse_other_files
-from harness.app.progress import Progress
-from harness.app.wiring import NetworkPlayers, index_of, open_players
-from harness.core import rundir
-from harness.core.config import Config
+from harness.app.settings.config import Config
+from harness.app.settings.manifest import config_of, read_manifest, refuse_other_files
+from harness.app.setup.inputs import Inputs, read_inputs
+from harness.app.setup.wiring import NetworkPlayers, index_of, open_players
 from harness.core.conversation import converse
-from harness.core.episode import Episode, build
 from harness.core.errors import ExpertError, InputError
-from harness.core.eventlog import read_episodes
+from harness.core.log import rundir
+from harness.core.log.episode import Episode, build
+from harness.core.log.eventlog import read_episodes
+from harness.core.log.tape import TAPE, NotRecorded, Recorded, Served
 from harness.core.messages import Event, State, Struct
 from harness.core.scheduler import Stopping
 from harness.core.seams import Immediate, Policy
-from harness.core.tape import TAPE, NotRecorded, Recorded, Served
 
 LIVE = 32
 """Conversations at a time: enough for the lanes to batch, few enough that all of a long tape's states fit."""

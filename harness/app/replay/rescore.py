@@ -19,17 +19,17 @@ from rich.table import Table
 from rich.text import Text
 from scipy import stats
 
+from harness.app.console.progress import Progress
 from harness.app.evaluation.statistics import Estimate, paired_difference
 from harness.app.evaluation.summary import cell
-from harness.app.progress import Progress
 from harness.app.replay.past import PastRun, for_each, run_with_progress, with_players
-from harness.app.wiring import open_models
-from harness.core.config import Config, Roles
-from harness.core.episode import Episode
+from harness.app.settings.config import Config, Roles
+from harness.app.setup.wiring import open_models
 from harness.core.errors import ExpertError, InputError
+from harness.core.log.episode import Episode
+from harness.core.log.tape import Served
 from harness.core.messages import Struct
 from harness.core.seams import Judge
-from harness.core.tape import Served
 
 JUDGES = ("reward", "evaluator")
 

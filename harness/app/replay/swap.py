@@ -17,15 +17,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.app.progress import Progress
+from harness.app.console.progress import Progress
 from harness.app.replay.past import Outcome, PastRun, Unlogged, play_again, run_with_progress
 from harness.app.replay.rescore import JUDGES
-from harness.app.wiring import open_models
-from harness.core.config import Config, Roles
-from harness.core.episode import Episode
+from harness.app.settings.config import Config, Roles
+from harness.app.setup.wiring import open_models
 from harness.core.errors import InputError
+from harness.core.log.episode import Episode
+from harness.core.log.tape import NotRecorded, Served
 from harness.core.messages import Struct
-from harness.core.tape import NotRecorded, Served
 
 SWAPPED = "the swapped expert"
 """Name under which the live model plays its one role; no config can use it (a blank is no part of a name)."""

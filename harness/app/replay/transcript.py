@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.replay.past import PastRun
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from harness.core.messages import Decision, Fact, Score, Transition
 from harness.core.sections import one_line
 

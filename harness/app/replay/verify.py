@@ -17,15 +17,15 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from harness.app.progress import Progress
+from harness.app.console.progress import Progress
 from harness.app.replay.past import Outcome, PastRun, Unlogged, play_again, run_with_progress
-from harness.core.codec import encode_event
-from harness.core.episode import Episode
 from harness.core.errors import CheckFailed
-from harness.core.eventlog import run_digest
+from harness.core.log.codec import encode_event
+from harness.core.log.episode import Episode
+from harness.core.log.eventlog import run_digest
+from harness.core.log.tape import NotRecorded
 from harness.core.messages import EpisodeEnded, Event, Struct
 from harness.core.sections import one_line
-from harness.core.tape import NotRecorded
 
 SHOWN = 20
 """Differences that are printed; the rest is counted."""

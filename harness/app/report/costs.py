@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from harness.core.messages import Struct, Usage
 
 

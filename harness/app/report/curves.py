@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from harness.app.drawing.svg import Series
 from harness.app.evaluation.metrics import first_return
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.report.record import TRAIN, RunRecord
-from harness.app.report.svg import Series
 from learner.returns import Horizon
 
 UPDATE_FIGURES = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from harness.core.messages import Item, Struct
 from harness.core.sections import one_line
 from simulator.seeker import leaks_target, speaks_as_recommender

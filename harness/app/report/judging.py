@@ -12,7 +12,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from harness.core.messages import Score, Struct
 
 LABELS = (1, 2, 3, 4, 5)

@@ -10,21 +10,21 @@ from typing import Any
 
 from markupsafe import Markup
 
+from harness.app.drawing import svg
+from harness.app.drawing.palette import STOPS, in_groups, phase_colour, strategy_colours
 from harness.app.evaluation.in_force import world_of as named_by_models
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.evaluation.summary import COLUMNS
-from harness.app.report import svg
 from harness.app.report.costs import costs_by_role
 from harness.app.report.curves import UPDATE_FIGURES, return_series, update_series, warmup_series
 from harness.app.report.health import TITLES as FLAWS
 from harness.app.report.health import simulator_health
 from harness.app.report.html import json_block, render
 from harness.app.report.judging import LABELS, correlation, judge_beside_evaluator, read_judge
-from harness.app.report.palette import STOPS, in_groups, phase_colour, strategy_colours
 from harness.app.report.reader import groups_of, reader_data
 from harness.app.report.record import PHASE_TITLES, TRAIN, RunRecord, by_phase
 from harness.app.report.shares import shares_over_progress, stop_shares, strategy_shares
-from harness.core.config import Config, settings
+from harness.app.settings.config import Config, settings
 
 INTERVALS = (
     "95% intervals over the dialogues of this one run (Wilson for rates, Student's t for means and paired "

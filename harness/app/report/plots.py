@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 
 from harness.app.comparison.results import Comparison, Row
 from harness.app.comparison.tables import name_of
+from harness.app.drawing.palette import in_groups, phase_colour, series_colour
+from harness.app.drawing.svg import Series
 from harness.app.report.curves import return_series, update_series
-from harness.app.report.palette import in_groups, phase_colour, series_colour
 from harness.app.report.record import TRAIN, RunRecord, by_phase
 from harness.app.report.shares import shares_over_progress
-from harness.app.report.svg import Series
 from harness.domain.strategies import Strategy
 
 FIGURES = {"conv_sr": "Conv-SR", "wi": "WI (1-5)", "cred": "Cred (1-5)", "rec_sr": "Rec-SR", "recall_5": "R@5"}

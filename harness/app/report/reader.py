@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
+from harness.app.drawing.palette import strategy_colours
 from harness.app.evaluation.metrics import first_return
 from harness.app.report.health import flaws
-from harness.app.report.palette import strategy_colours
 from harness.app.report.record import RunRecord, by_phase, title_of, visible
-from harness.core.config import Config
-from harness.core.episode import Episode
+from harness.app.settings.config import Config
+from harness.core.log.episode import Episode
 from harness.core.messages import Item, Score, Struct, Transition, Usage
 from harness.domain.strategies import Strategy
 

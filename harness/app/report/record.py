@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 
 from harness.app.evaluation.summary import PhaseSummary, Summary
-from harness.app.manifest import Manifest, read_manifest
-from harness.app.metricsfile import read_metrics
-from harness.core import rundir
-from harness.core.config import Config
-from harness.core.configfile import config_from_tree
-from harness.core.episode import Episode
+from harness.app.job.metricsfile import read_metrics
+from harness.app.settings.config import Config
+from harness.app.settings.configfile import config_from_tree
+from harness.app.settings.manifest import Manifest, read_manifest
 from harness.core.errors import HarnessError, InputError
-from harness.core.eventlog import read_episodes
+from harness.core.log import rundir
+from harness.core.log.episode import Episode
+from harness.core.log.eventlog import read_episodes
 from harness.core.messages import Item, Struct
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy, strategy_set

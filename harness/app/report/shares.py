@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from harness.core.messages import StopCause
 from harness.domain.strategies import Strategy
 

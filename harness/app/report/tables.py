@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from harness.app.evaluation.metrics import first_return
 from harness.app.report.record import RunRecord
-from harness.core.episode import Episode
+from harness.core.log.episode import Episode
 from harness.core.messages import Struct, Transition, Usage
 
 Kind = Literal["string", "int64", "double", "bool", "list<string>", "list<int64>", "list<double>"]

@@ -9,13 +9,13 @@ import msgspec
 
 from harness.app.evaluation.metrics import by_scenario, first_return, headline, judge_success
 from harness.app.evaluation.statistics import estimate
-from harness.app.inputs import read_inputs
 from harness.app.job.session import TRAIN
 from harness.app.report.shares import shares_over_progress
-from harness.core import rundir
-from harness.core.config import Config
-from harness.core.episode import Episode
-from harness.core.eventlog import read_episodes, run_digest
+from harness.app.settings.config import Config
+from harness.app.setup.inputs import read_inputs
+from harness.core.log import rundir
+from harness.core.log.episode import Episode
+from harness.core.log.eventlog import read_episodes, run_digest
 from harness.core.messages import Struct
 from learner.checkpoint import load_checkpoint, newest_checkpoint
 
@@ -43,7 +43,7 @@ class CellResult(Struct, frozen=True, kw_only=True):
     seed: int
     phase: str
     digest: str
-    """Of the whole run (`harness.core.eventlog.run_digest`)."""
+    """Of the whole run (`harness.core.log.eventlog.run_digest`)."""
     weights: str
     """Hash of the planner that was evaluated; empty where it has none."""
     seconds: float

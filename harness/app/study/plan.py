@@ -18,11 +18,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from harness.core.config import Config, Name, settings
-from harness.core.configfile import config_from_tree, load_config, overridden
+from harness.app.settings.config import Config, Name, settings
+from harness.app.settings.configfile import config_from_tree, load_config, overridden
+from harness.app.settings.tomlfile import converted, read_toml
 from harness.core.errors import ConfigError, InputError
 from harness.core.messages import Struct
-from harness.core.tomlfile import converted, read_toml
 
 Seed = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Search = Literal["", "strategy", "schedule"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from harness.app.inputs import Inputs
+from harness.app.setup.inputs import Inputs
 from simulator.scripted import rules
 from simulator.scripted.hearing import Ear
 from simulator.scripted.trial import Trial, best_schedule, summary

@@ -20,8 +20,8 @@ import structlog
 from rich.console import Console
 
 from harness.app.job.main_job import begin_or_go_on
+from harness.app.settings.configfile import config_from_tree
 from harness.app.study.cell import measure
-from harness.core.configfile import config_from_tree
 from harness.core.errors import HarnessError, Interrupted, leaves
 from harness.core.messages import Struct
 

@@ -15,11 +15,11 @@ import httpx2
 import msgspec
 import trio
 
-from harness.app.packaged_model import PACKAGED, folder_of, server_python
-from harness.core.config import Model
+from harness.app.settings.config import Model
+from harness.app.setup.packaged_model import PACKAGED, folder_of, server_python
 from harness.core.errors import CheckFailed
-from harness.core.llm import OpenAIChat
 from harness.core.messages import ChatReply, ChatRequest
+from harness.core.model.llm import OpenAIChat
 from harness.core.sections import prompt
 
 Said = tuple[Literal["ok", "note", "FAILED"], str]

@@ -4,7 +4,7 @@ Run by path in whatever Python has transformers, gguf and accelerate, which need
 at import. It says what it does as lines of JSON on standard output (``{"event": ..., "text": ...}``; last ``done`` or
 ``failed``). The folder appears complete or not at all: it is made beside its place and renamed.
 
-Left out: which package and where to (``harness.app.packaged_model``).
+Left out: which package and where to (``harness.app.setup.packaged_model``).
 """
 
 from __future__ import annotations

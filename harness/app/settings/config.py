@@ -1,6 +1,7 @@
 """What an experiment is: the settings of a run as frozen structs, with their defaults, bounds and digest.
 
-Unknown keys, bounds and what does not go together are checked where trees become structs (`harness.core.configfile`).
+Unknown keys, bounds and what does not go together are checked where trees become structs
+(`harness.app.settings.configfile`).
 What is *not* checked in either place is whether files exist and servers answer: that is wiring's and the doctor's work.
 """
 

@@ -17,9 +17,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from harness.core.config import Config, Model, flattened
+from harness.app.settings.config import Config, Model, flattened
+from harness.app.settings.tomlfile import converted, read_toml
 from harness.core.errors import ConfigError
-from harness.core.tomlfile import converted, read_toml
 
 PRESETS: Mapping[str, dict[str, Any]] = {
     "": {},

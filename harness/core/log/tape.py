@@ -27,11 +27,11 @@ from typing import BinaryIO, Protocol
 import msgspec
 import trio
 
-from harness.core.codec import decode_record, encode_record
 from harness.core.errors import CallError, DataError, HarnessError, InputError, RunStopped
-from harness.core.eventlog import repair, write_whole
-from harness.core.llm import Capabilities
+from harness.core.log.codec import decode_record, encode_record
+from harness.core.log.eventlog import repair, write_whole
 from harness.core.messages import ChatReply, ChatRequest, Struct, Usage
+from harness.core.model.llm import Capabilities
 
 TAPE = "tape.jsonl"
 """Name of the file in a run directory."""

@@ -14,8 +14,8 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
 from harness.core.errors import RunStopped
-from harness.core.eventlog import repair, write_whole
-from harness.core.rundir import METRICS, TENSORBOARD
+from harness.core.log.eventlog import repair, write_whole
+from harness.core.log.rundir import METRICS, TENSORBOARD
 
 
 class MetricsFile:

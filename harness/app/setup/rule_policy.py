@@ -21,7 +21,7 @@ RULES = {"reads": rules.reading_rule, "knows_persona": rules.knowing_rule}
 class RulePolicy(Immediate):
     """A deterministic policy; where a rule tosses a coin, it does so with the turn's own luck.
 
-    ``personas``: by the episode's seed (`harness.app.inputs.episode_seed`); read by ``knows_persona`` alone.
+    ``personas``: by the episode's seed (`harness.app.setup.inputs.episode_seed`); read by ``knows_persona`` alone.
     """
 
     def __init__(self, strategies: tuple[str, ...], rule: str, personas: Mapping[int, Persona]) -> None:

@@ -1,8 +1,9 @@
 """What a run is doing right now: counts, rates, queues, shares and the last dialogue; plain lines where no terminal is.
 
 The run tells this object what happens (`begin`, `saw`, `turn`, `ended`, `advance`); one task (`show`) draws it at the
-clock's pace, so drawing never holds up a conversation. On a terminal `harness.app.live_view` draws all of it, elsewhere
-one line appears every few seconds; ``quiet`` shows nothing. Nothing here is a result: results come from the log.
+clock's pace, so drawing never holds up a conversation. On a terminal `harness.app.console.live_view` draws all of it,
+elsewhere one line appears every few seconds; ``quiet`` shows nothing. Nothing here is a result: results come from the
+log.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Progress:
             await trio.sleep_forever()
         if self.console.is_terminal:
             # Only here: a run in the background needs no drawing code.
-            from harness.app.live_view import draw
+            from harness.app.console.live_view import draw
 
             await draw(self, TERMINAL_S)
         while True:

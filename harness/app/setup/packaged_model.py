@@ -20,8 +20,8 @@ import msgspec
 import platformdirs
 import trio
 
-from harness.app.progress import Progress
-from harness.core.config import Model
+from harness.app.console.progress import Progress
+from harness.app.settings.config import Model
 from harness.core.errors import InputError
 from harness.core.messages import Struct
 from harness.core.sections import one_line

@@ -1,8 +1,8 @@
 """Plain HTTP/1.1 for httpx2 on trio: one connection a request under way, idle ones on a stack.
 
 The stock pool looks through all of its connections on every request, so its cost grows with their number. The caller
-bounds how many requests are under way (`harness.core.limit`), so the pool needs no bound and no queue of its own. A
-connection whose request failed or was cancelled is closed, never reused.
+bounds how many requests are under way (`harness.core.model.limit`), so the pool needs no bound and no queue of its own.
+A connection whose request failed or was cancelled is closed, never reused.
 
 Responses are parsed by httptools (C), a new parser for each, so that no state of one reaches the next; the socket is
 waited for with trio and read without it, since a reply is never there at once and trio's own streams pay a second

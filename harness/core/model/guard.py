@@ -22,7 +22,9 @@ _GRACE_S = 10.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.core.guard", description="End a command with its parent.")
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.core.model.guard", description="End a command with its parent."
+    )
     parser.add_argument("--parent-fd", type=int, required=True, help="inherited descriptor whose end means: stop")
     parser.add_argument("command", nargs="+", help="after --: the command and its arguments")
     options = parser.parse_args(arguments)

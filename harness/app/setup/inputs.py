@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.core.config import Config
+from harness.app.settings.config import Config
 from harness.core.errors import ConfigError, InputError
 from harness.core.messages import Dialogue, LabelledTurn, Scenario, Struct
 from harness.core.seeds import derive

@@ -2,7 +2,7 @@
 
 `server_process` is an async context manager around one life; who wants a second one after a death enters it again.
 The server also ends when the harness is gone without a word (kill -9): it inherits a pipe whose end it watches, itself
-(``--parent-fd``, the scripted world) or through `harness.core.guard` (vLLM).
+(``--parent-fd``, the scripted world) or through `harness.core.model.guard` (vLLM).
 
 Left out: what a vLLM or scripted command line looks like, and whether to start again (both the wiring's), and servers
 that somebody else started.
@@ -27,8 +27,8 @@ import msgspec
 import trio
 
 from harness.core.errors import HarnessError, InputError, RunStopped
+from harness.core.model.transport import PlainTransport
 from harness.core.sections import one_line
-from harness.core.transport import PlainTransport
 
 Ready = Callable[[str], Awaitable[str | None]]
 """Given the log so far, the server's root URL once it is ready, else None."""

@@ -16,12 +16,12 @@ import msgspec
 import structlog
 import trio
 
-from harness.app import packaged_model
-from harness.app.progress import Progress
-from harness.core.config import Model
+from harness.app.console.progress import Progress
+from harness.app.settings.config import Model
+from harness.app.setup import packaged_model
 from harness.core.errors import InputError, RunStopped
-from harness.core.rundir import LOGS
-from harness.core.server import announced, free_port, healthy, server_process
+from harness.core.log.rundir import LOGS
+from harness.core.model.server import announced, free_port, healthy, server_process
 from harness.domain.knowledge_graph import GraphFile, KnowledgeGraph
 
 _BEFORE_MESSAGES = re.compile(r"^(?:\([^)]*\) )?[A-Z]+ [\d-]+ [\d:]+ \[[^\]]*\] ")

@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.app.progress import Progress, clock
+from harness.app.console.progress import Progress, clock
 from harness.core.sections import one_line
 
 SPARKS = "▁▂▃▄▅▆▇█"

@@ -18,9 +18,9 @@ from typing import BinaryIO
 import msgspec
 import trio
 
-from harness.core.codec import decode_event, encode_event
-from harness.core.episode import Assembler, Episode
 from harness.core.errors import DataError, InputError, RunStopped
+from harness.core.log.codec import decode_event, encode_event
+from harness.core.log.episode import Assembler, Episode
 from harness.core.messages import EpisodeEnded, Event
 
 INBOX = 4096

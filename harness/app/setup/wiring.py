@@ -31,23 +31,23 @@ from experts.planner import Planner
 from experts.preference_reasoner import PreferenceReasoner
 from experts.prompted_planner import PromptedPlanner
 from experts.reward import RewardExpert, RewardMode
-from harness.app.collector import seldom_collected
-from harness.app.inputs import Inputs, episode_seed
-from harness.app.progress import Progress
-from harness.app.rule_policy import RulePolicy
-from harness.app.servers import open_server
-from harness.core.config import Config, Model
-from harness.core.config import Planner as PlannerConfig
+from harness.app.console.progress import Progress
+from harness.app.settings.config import Config, Model
+from harness.app.settings.config import Planner as PlannerConfig
+from harness.app.setup.collector import seldom_collected
+from harness.app.setup.inputs import Inputs, episode_seed
+from harness.app.setup.rule_policy import RulePolicy
+from harness.app.setup.servers import open_server
 from harness.core.conversation import Cast, Spent
 from harness.core.errors import ExpertError, InputError
 from harness.core.lane import Lane, batch_lane, call_lane
-from harness.core.ledger import Ledger
-from harness.core.llm import OpenAIChat
+from harness.core.log.tape import Served
 from harness.core.messages import Scenario, Score, SeekerReply, State
-from harness.core.retry import RetryPolicy
+from harness.core.model.ledger import Ledger
+from harness.core.model.llm import OpenAIChat
+from harness.core.model.retry import RetryPolicy
+from harness.core.model.server import ensure_port_free
 from harness.core.seams import ChatModel, Policy, Recommender
-from harness.core.server import ensure_port_free
-from harness.core.tape import Served
 from harness.domain.strategies import Strategy
 from harness.domain.text_encoder import MINILM, Dtype, TextEncoder, load_encoder, use_one_thread
 from learner.encoder_policy import EncoderPolicy

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import trio
 
-from harness.app.inputs import Inputs
-from harness.app.progress import Progress
-from harness.app.wiring import NetworkPlayers, index_of, open_models, open_players
-from harness.core import rundir
-from harness.core.config import Config
+from harness.app.console.progress import Progress
+from harness.app.settings.config import Config
+from harness.app.setup.inputs import Inputs
+from harness.app.setup.wiring import NetworkPlayers, index_of, open_models, open_players
+from harness.core.log import rundir
 from harness.core.seams import Policy
 
 

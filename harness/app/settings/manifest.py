@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from harness.core import rundir
-from harness.core.config import Config, flattened, operational, settings
-from harness.core.configfile import config_from_tree
+from harness.app.settings.config import Config, flattened, operational, settings
+from harness.app.settings.configfile import config_from_tree
 from harness.core.errors import InputError
+from harness.core.log import rundir
 from harness.core.messages import Struct
 
 FORMAT = 1

@@ -27,13 +27,13 @@ import msgspec
 import openai
 import trio
 
-from harness.core import wire
 from harness.core.errors import CallError, InputError, RunStopped
-from harness.core.limit import InFlightLimit
 from harness.core.messages import ChatReply, ChatRequest, Struct
-from harness.core.retry import FailureKind, RetryPolicy, TransientFailure, retrying
+from harness.core.model import wire
+from harness.core.model.limit import InFlightLimit
+from harness.core.model.retry import FailureKind, RetryPolicy, TransientFailure, retrying
+from harness.core.model.transport import PlainTransport, Post, Reply, post
 from harness.core.sections import prompt
-from harness.core.transport import PlainTransport, Post, Reply, post
 
 T = TypeVar("T")
 

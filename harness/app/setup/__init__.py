@@ -1,0 +1,1 @@
+"""From settings to live objects: inputs, servers, models, experts, planners."""

@@ -1,0 +1,1 @@
+"""The client of a model server: requests, transport, retries, limits, the server's life."""
