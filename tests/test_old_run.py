@@ -16,7 +16,7 @@ from harness.app.commands.report import report
 from harness.app.commands.run import resume
 from harness.app.commands.runs import runs
 from harness.core.errors import InputError
-from harness.core.eventlog import read_episodes, run_digest
+from harness.core.log.eventlog import read_episodes, run_digest
 
 ROOT = Path(__file__).parent.parent
 OLD = Path(__file__).parent / "data" / "run_format_0"
