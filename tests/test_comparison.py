@@ -12,6 +12,7 @@ import trio
 from rich.console import Console
 
 from harness.app.commands.compare import CELLS, COMPARISON, compare
+from harness.app.comparison import specs
 from harness.app.comparison.cell import RESULT, read_result, run_cell
 from harness.app.comparison.plan import read_plan
 from harness.app.comparison.results import Comparison
@@ -221,6 +222,28 @@ def test_changed_settings_are_refused_before_anything_is_touched(again):
     with pytest.raises(InputError, match=r"changed: reward\.threshold"):
         play(path, folder, overrides=["reward.threshold=0.5"])
     assert (folder / COMPARISON).read_bytes() == before
+
+
+def test_another_text_is_refused_by_its_cells_and_accepted_once(again, monkeypatch):
+    path, folder = again
+    ours = specs.identity_of
+
+    def edited(config, **which):
+        now = ours(config, **which)
+        changed = {"INSTRUCTIONS in experts/baselines/prompted.py": "0"} if which["baseline"] else {}
+        return msgspec.structs.replace(now, texts=now.texts | changed)
+
+    monkeypatch.setattr(specs, "identity_of", edited)
+    before = {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    with pytest.raises(InputError, match=r"prompted\.default\.tiny\.s3 .*: INSTRUCTIONS in experts/baselines/prompted"):
+        play(path, folder)
+    assert {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()} == before
+    _, said = play(path, folder, accept_changes=True)
+    assert "WARNING: in 2 cells texts or the world changed" in said
+    assert {file.parent.name for file in folder.rglob("sittings.jsonl")} == {
+        f"prompted.default.tiny.s{seed}" for seed in (3, 5)
+    }
+    play(path, folder)
 
 
 def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(again, monkeypatch):

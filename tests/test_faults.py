@@ -16,6 +16,7 @@ from support.runs import EPISODES, Past, Runs
 from support.world import World
 
 from harness.app.console.progress import Progress
+from harness.app.identity.sittings import read_sittings
 from harness.app.replay.past import open_past
 from harness.app.replay.verify import verified
 from learner.checkpoint import load_checkpoint
@@ -484,3 +485,31 @@ def test_40_a_budget_ends_the_run_cleanly(runs: Runs, reference: Past, budget: s
     assert not stopped.summary["complete"]
     assert "INCOMPLETE" in child.said() or not stopped.summary["phases"]
     same(runs.go_on("run", **{f"budget__{budget}": 0}), reference)
+
+
+def test_66_another_prompt_is_refused_and_named_and_goes_on_only_if_accepted(runs: Runs, reference: Past) -> None:
+    assert runs.start("run", sabotage="die_before_a_checkpoint").wait() == -signal.SIGKILL
+    played = len(runs.past("run").finished())
+    before = tree_of(runs.folder / "run")
+    refused = runs.resume("run", sabotage="another_prompt")
+    assert refused.wait() == 2
+    assert "prompt actor" in refused.errors()
+    assert tree_of(runs.folder / "run") == before
+    child = runs.forkery.start("resume", runs.folder / "run", "--quiet", "--accept-changes", sabotage="another_prompt")
+    assert child.wait() == 0, child.said()
+    assert "WARNING: texts or the world changed on the way" in child.said()
+    assert [(one.episodes, one.accepted) for one in read_sittings(runs.folder / "run")] == [(played, ("prompt actor",))]
+
+
+def test_66_another_commit_goes_on_and_is_recorded_at_its_first_episode(runs: Runs, reference: Past) -> None:
+    assert runs.start("run", sabotage="die_before_a_checkpoint").wait() == -signal.SIGKILL
+    played = len(runs.past("run").finished())
+    child = runs.forkery.start("resume", runs.folder / "run", sabotage="another_commit")
+    assert child.wait() == 0, child.said()
+    assert f"from episode {played + 1} on: other code" in child.said()
+    same(runs.past("run"), reference)
+    assert [one.identity.code.commit for one in read_sittings(runs.folder / "run")] == ["f" * 40]
+
+
+def tree_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -127,6 +127,13 @@ def test_changed_settings_are_refused_and_named(forkery, file, done):
     assert "changed: rl.gamma" in child.errors()
 
 
+def test_another_prompt_is_refused_and_named(forkery, file, done):
+    child = forkery.run("study", file, "--run-dir", done[0], sabotage="another_prompt")
+    assert child.wait() == 2
+    assert "prompt actor" in child.errors()
+    assert not list(done[0].rglob("sittings.jsonl"))
+
+
 def test_another_folder_is_not_taken(forkery, file, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     child = forkery.run("study", file, "--run-dir", tmp_path)

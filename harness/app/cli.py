@@ -46,6 +46,14 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the file; repeatable.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; only the result.")]
+AcceptChanges = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changes",
+        help="Go on although prompts, personas, strategy texts or the scripted world were changed; it is recorded "
+        "from which episode on.",
+    ),
+]
 
 
 @app.command()
@@ -76,12 +84,13 @@ def resume(
         Path | None, typer.Option(help="Experiment file to compare with; a changed key is refused.")
     ] = None,
     overrides: Overrides = None,
+    accept_changes: AcceptChanges = False,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a run that was stopped or killed; finished episodes are not played again."""
     from harness.app.commands import run as command
 
-    command.resume(directory, config, overrides or [], Console(), quiet=quiet)
+    command.resume(directory, config, overrides or [], Console(), quiet=quiet, accept_changes=accept_changes)
 
 
 @app.command()
@@ -201,12 +210,15 @@ def study(
     only: Annotated[
         list[str] | None, typer.Option(metavar="ARM", help="Only this arm (and base and tested); repeatable.")
     ] = None,
+    accept_changes: AcceptChanges = False,
     quiet: Quiet = False,
 ) -> None:
     """Train and evaluate every arm of a study file over seeds, on the same scenarios: does learning work, and when?"""
     from harness.app.commands import study as command
 
-    command.study(file, run_dir, overrides or [], Console(), only=only or [], quiet=quiet)
+    command.study(
+        file, run_dir, overrides or [], Console(), only=only or [], accept_changes=accept_changes, quiet=quiet
+    )
 
 
 @app.command()
@@ -226,6 +238,7 @@ def compare(
     read_sheet: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Read a rated sheet of --run-dir back: agreement; plays nothing.")
     ] = None,
+    accept_changes: AcceptChanges = False,
     quiet: Quiet = False,
 ) -> None:
     """Play every system of a comparison file on the same scenarios; Tables IV and V of the paper."""
@@ -244,6 +257,7 @@ def compare(
         only=only or [],
         limit=limit,
         rating_sheet=rating_sheet,
+        accept_changes=accept_changes,
         quiet=quiet,
     )
 

@@ -79,3 +79,21 @@ def a_bug_in_one_conversation() -> None:
         return stop_cause(*arguments)
 
     conversation.stop_cause = broken
+
+
+def another_prompt() -> None:
+    """One word of the actor's instructions is another one."""
+    from experts import prompts
+
+    assert "friendly" in prompts.ACTOR_INSTRUCTIONS
+    prompts.ACTOR_INSTRUCTIONS = prompts.ACTOR_INSTRUCTIONS.replace("friendly", "polite")
+
+
+def another_commit() -> None:
+    """The code stands at another commit, its texts unchanged."""
+    import msgspec
+
+    from harness.app.identity import sittings
+
+    now = sittings.code_of()
+    sittings.code_of = lambda: msgspec.structs.replace(now, commit="f" * 40, source="e" * 64)  # type: ignore[assignment]

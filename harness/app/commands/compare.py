@@ -22,6 +22,7 @@ from harness.app.comparison import figures
 from harness.app.comparison.cell import SPEC, TRAININGS, read_result, run_cell
 from harness.app.comparison.measures import CellResult
 from harness.app.comparison.plan import Cell, ComparisonFile, Plan, Training, read_plan
+from harness.app.comparison.planners import SPEC as TRAINING
 from harness.app.comparison.planners import checkpoint_of, train
 from harness.app.comparison.rating_sheet import KEY, SHEET, Agreement, KeyEntry, agreement, draw_sheet, read_sheet
 from harness.app.comparison.results import Comparison, summarize
@@ -31,7 +32,9 @@ from harness.app.comparison.workshop import Workshop
 from harness.app.console.logs import logging_to
 from harness.app.console.progress import Progress
 from harness.app.evaluation.in_force import decisions_of, world_of
+from harness.app.identity.sittings import mixed
 from harness.app.settings.config import Config, Model
+from harness.app.settings.configfile import config_from_tree
 from harness.app.setup.servers import open_server
 from harness.app.setup.wiring import check_models, secrets_of
 from harness.core.errors import HarnessError, InputError, Interrupted, RunStopped, leaves
@@ -69,10 +72,12 @@ def compare(
     only: Sequence[str] = (),
     limit: int | None = None,
     rating_sheet: int | None = None,
+    accept_changes: bool = False,
     quiet: bool = False,
 ) -> Comparison:
     """Play what is not finished, print the tables, write `comparison.json`, CSV, LaTeX and figures.
 
+    ``accept_changes``: texts and the scripted world may differ from those that cells were begun with.
     Raises `RunStopped` after the tables where a cell failed, `Interrupted` where it was asked to stop.
     """
     plan = read_plan(file, overrides, only)
@@ -84,7 +89,11 @@ def compare(
         _refuse_other_folders(folder)
         for cell in plan.cells:
             files = workshop.inputs(cell.resolved()).files
-            refuse_other_spec(folder / CELLS / cell.name, SPEC, cell, files)
+            refuse_other_spec(folder / CELLS / cell.name, SPEC, cell, files, accept_changes=accept_changes)
+        for training in plan.trainings:
+            files = workshop.inputs(config_from_tree(training.config)).files
+            where = folder / TRAININGS / training.name
+            refuse_other_spec(where, TRAINING, training, files, accept_changes=accept_changes)
     else:
         rundir.create(folder, described)
     progress = Progress(console, quiet=quiet)
@@ -96,7 +105,7 @@ def compare(
         rundir.write_atomically(folder / rundir.CONFIG, described)
         progress.say(f"{len(plan.cells)} cells, {len(plan.trainings)} trainings; directory: {folder}")
         try:
-            trio.run(_main, plan, folder, limit, workshop, progress, results, failures)
+            trio.run(_main, plan, folder, limit, workshop, progress, results, failures, accept_changes)
         except BaseException as error:
             _report(plan, folder, results, failures, began, console)
             if any(isinstance(leaf, Interrupted) for leaf in leaves(error)):
@@ -170,11 +179,12 @@ async def _main(
     progress: Progress,
     results: dict[str, CellResult],
     failures: dict[str, str],
+    accept_changes: bool,
 ) -> None:
     stopping = Stopping(max(cell.resolved().scheduler.drain_s for cell in plan.cells))
     async with stopping.watching_signals(), trio.open_nursery() as nursery:
         nursery.start_soon(progress.show)
-        await _at_work(plan, folder, limit, workshop, progress, stopping, results, failures)
+        await _at_work(plan, folder, limit, workshop, progress, stopping, results, failures, accept_changes)
         nursery.cancel_scope.cancel()
         return
     raise Interrupted
@@ -189,6 +199,7 @@ async def _at_work(
     stopping: Stopping,
     results: dict[str, CellResult],
     failures: dict[str, str],
+    accept_changes: bool,
 ) -> None:
     trainings = {training.name: training for training in plan.trainings}
     spoiled: dict[str, str] = {}
@@ -198,7 +209,7 @@ async def _at_work(
             for cell in cells:
                 training = trainings.get(cell.planner)
                 if training is not None and training.name not in spoiled:
-                    reason = await _train(training, folder, workshop, base_urls, progress, stopping)
+                    reason = await _train(training, folder, workshop, base_urls, progress, stopping, accept_changes)
                     del trainings[training.name]
                     if reason:
                         spoiled[training.name] = reason
@@ -216,6 +227,7 @@ async def _at_work(
                         base_urls=base_urls,
                         progress=progress,
                         stopping=stopping,
+                        accept_changes=accept_changes,
                     )
                     done = f"{len(results) + len(failures)} of {len(plan.cells)}"
                     progress.say(f"{cell.name} done ({done}), {time.monotonic() - begun:.0f} s")
@@ -231,6 +243,7 @@ async def _train(
     base_urls: Mapping[str, str],
     progress: Progress,
     stopping: Stopping,
+    accept_changes: bool,
 ) -> str:
     """Why it failed; empty where it did not."""
     begun = time.monotonic()
@@ -242,6 +255,7 @@ async def _train(
             base_urls=base_urls,
             progress=progress,
             stopping=stopping,
+            accept_changes=accept_changes,
         )
     except Exception as error:
         return _reason(error, training.name, stopping)
@@ -331,6 +345,9 @@ def _report(
         console.print(
             Text(f"Seeds {played}. Decisions of the reference: {decisions_of(yardstick.resolved())}."), soft_wrap=True
         )
+        there = [*(folder / CELLS / c.name for c in plan.cells), *(folder / TRAININGS / t.name for t in plan.trainings)]
+        for caution in mixed(there):
+            console.print(Text(f"WARNING: {caution}"), soft_wrap=True)
         console.print(Text(f"{comparison.seconds:.0f} s; {folder / COMPARISON}"), soft_wrap=True)
     return comparison
 

@@ -28,11 +28,14 @@ from harness.app.evaluation.metrics import (
 )
 from harness.app.evaluation.statistics import estimate, paired_difference
 from harness.app.evaluation.summary import cell
+from harness.app.identity.sittings import differences
 from harness.app.report.page import world_of
 from harness.app.report.record import PHASE_TITLES, TRAIN, RunRecord, read_record
 from harness.app.settings.config import operational, settings
 from harness.core.sections import one_line
 from harness.domain.knowledge_graph import KnowledgeGraph
+
+NOT_RECORDED = "not recorded"
 
 
 def diff(first: Path, second: Path, console: Console) -> None:
@@ -42,6 +45,10 @@ def diff(first: Path, second: Path, console: Console) -> None:
     _say_differences(console, "settings", _settings(a), _settings(b))
     _say_differences(console, "data files", _short(a.manifest.files), _short(b.manifest.files))
     _say_differences(console, "versions", _versions(a), _versions(b))
+    _say_differences(console, "code", _code(a), _code(b))
+    _say_differences(console, "texts and scripted world", _texts(a), _texts(b))
+    for name, record in (("A", a), ("B", b)):
+        _say_sittings(console, name, record)
     _say_differences(console, "world", {"world": world_of(a)}, {"world": world_of(b)})
     if a.summary is not None and b.summary is not None:
         same = a.summary.digest == b.summary.digest
@@ -65,6 +72,27 @@ def _settings(record: RunRecord) -> dict[str, str]:
 def _versions(record: RunRecord) -> dict[str, str]:
     own = {"machine": record.manifest.machine, "torch threads": str(record.manifest.torch_threads)}
     return {**record.manifest.versions, **own}
+
+
+def _code(record: RunRecord) -> dict[str, str]:
+    identity = record.manifest.identity
+    if identity is None:
+        return dict.fromkeys(("version", "commit", "dirt", "source"), NOT_RECORDED)
+    code = identity.code
+    return {"version": code.version, "commit": code.commit[:12], "dirt": code.dirt, "source": code.source[:12]}
+
+
+def _texts(record: RunRecord) -> dict[str, str]:
+    identity = record.manifest.identity
+    return _short(identity.texts | identity.world) if identity is not None else {"all": NOT_RECORDED}
+
+
+def _say_sittings(console: Console, name: str, record: RunRecord) -> None:
+    before = record.manifest.identity
+    for sitting in record.sittings:
+        for what in differences(before, sitting.identity):
+            console.print(Text(one_line(f"{name} from episode {sitting.episodes + 1} on: {what}")), soft_wrap=True)
+        before = sitting.identity
 
 
 def _short(files: Mapping[str, str]) -> dict[str, str]:

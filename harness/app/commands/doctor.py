@@ -20,9 +20,9 @@ from msgspec import structs
 from rich.console import Console
 from rich.text import Text
 
+from harness.app.identity.libraries import PACKAGES
 from harness.app.settings.config import Config, Model
 from harness.app.settings.configfile import load_config
-from harness.app.settings.manifest import PACKAGES
 from harness.core.errors import CheckFailed, HarnessError
 from harness.core.messages import Struct
 

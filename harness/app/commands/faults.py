@@ -185,6 +185,14 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(39, "API key in env, URL, error body, config", f"{F}39_no_key_is_written_anywhere"),
     _row(40, "token, call or time budget reached", f"{F}40_a_budget_ends_the_run_cleanly"),
+    _row(
+        66,
+        "edited prompt, persona, strategy or world; another commit or version",
+        f"{F}66_another_prompt_is_refused_and_named_and_goes_on_only_if_accepted",
+        f"{F}66_another_commit_goes_on_and_is_recorded_at_its_first_episode",
+        "test_identity.py",
+        "test_comparison.py::test_another_text_is_refused_by_its_cells_and_accepted_once",
+    ),
 )
 """The reliability list, in its order."""
 
@@ -196,7 +204,7 @@ def faults(numbers: Sequence[int], console: Console) -> None:
     """
     rows = [row for row in ROWS if not numbers or row.number in numbers]
     if not rows:
-        raise InputError(f"there is no row {', '.join(str(number) for number in numbers)}; rows are 1 to {len(ROWS)}")
+        raise InputError(f"there is no row {', '.join(str(number) for number in numbers)}; known: {_ranges()}")
     if not (ROOT / "tests").is_dir() or find_spec("pytest") is None:
         raise InputError("the faults are tests of the project: run from its checkout, installed with the test extra")
     began = time.monotonic()
@@ -219,6 +227,14 @@ def faults(numbers: Sequence[int], console: Console) -> None:
     )
     if survived < tried:
         raise CheckFailed(f"{tried - survived} of {tried} faults were not survived")
+
+
+def _ranges() -> str:
+    """``1-40, 66``."""
+    numbers = [row.number for row in ROWS]
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -40,8 +40,16 @@ def run(file: Path, run_dir: Path | None, overrides: list[str], console: Console
     return begin_or_go_on(config, folder, console, quiet=quiet)
 
 
-def resume(folder: Path, file: Path | None, overrides: list[str], console: Console, *, quiet: bool) -> Summary:
-    """Go on with a run; only keys that no result depends on may differ."""
+def resume(
+    folder: Path,
+    file: Path | None,
+    overrides: list[str],
+    console: Console,
+    *,
+    quiet: bool,
+    accept_changes: bool = False,
+) -> Summary:
+    """Go on with a run; only keys that no result depends on may differ, and texts only with ``accept_changes``."""
     manifest = read_manifest(folder)
     wanted = load_config(file, overrides) if file else config_from_tree(overridden(manifest.config, overrides))
-    return go_on(wanted, manifest, folder, console, quiet=quiet)
+    return go_on(wanted, manifest, folder, console, quiet=quiet, accept_changes=accept_changes)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from harness.app.console.progress import clock
 from harness.app.evaluation.in_force import decisions_of, world_of
+from harness.app.identity.sittings import identity_of, mixed, refuse_other_texts, sit_down
 from harness.app.settings.config import Config
 from harness.app.settings.manifest import config_of, read_manifest, refuse_changes, refuse_other_files
 from harness.app.setup.inputs import digests, read_inputs
@@ -42,10 +43,12 @@ def study(
     console: Console,
     *,
     only: Sequence[str] = (),
+    accept_changes: bool = False,
     quiet: bool = False,
 ) -> Findings:
     """Play what is not finished, print the table and the claims, write `study.json`, `study.md` and figures.
 
+    ``accept_changes``: texts and the scripted world may differ from those that cells were begun with.
     Raises `RunStopped` after the tables where a cell failed, `Interrupted` where it was asked to stop.
     """
     plan = read_plan(file, overrides, only)
@@ -61,7 +64,7 @@ def study(
     with rundir.locked(folder):
         rundir.write_atomically(folder / rundir.CONFIG, described)
         configs = _configs(plan, folder, console)
-        _refuse_other_settings(configs, folder)
+        _take_up(configs, folder, console, accept_changes=accept_changes)
         failures: dict[str, str] = {}
         stopped: Interrupted | None = None
         try:
@@ -138,16 +141,22 @@ def _refuse_other_folders(folder: Path) -> None:
         raise InputError(f"{folder} exists and is not the directory of a study") from None
 
 
-def _refuse_other_settings(configs: dict[str, Config], folder: Path) -> None:
-    for name, config in configs.items():
-        directory = folder / CELLS / name
-        if directory.exists():
-            try:
-                manifest = read_manifest(directory)
-                refuse_changes(config_of(manifest, directory), config)
-                refuse_other_files(manifest, digests(config))
-            except InputError as error:
-                raise InputError(f"{directory}: {error}") from None
+def _take_up(configs: dict[str, Config], folder: Path, console: Console, *, accept_changes: bool) -> None:
+    """Refuse what was begun with other settings, files or texts, before any cell is touched; record what may differ."""
+    there = {name: folder / CELLS / name for name in configs if (folder / CELLS / name).exists()}
+    firsts = {}
+    for name, directory in there.items():
+        try:
+            manifest = read_manifest(directory)
+            refuse_changes(config_of(manifest, directory), configs[name])
+            refuse_other_files(manifest, digests(configs[name]))
+        except InputError as error:
+            raise InputError(f"{directory}: {error}") from None
+        refuse_other_texts(directory, manifest.identity, identity_of(configs[name]), accept_changes=accept_changes)
+        firsts[name] = manifest.identity
+    for name, directory in there.items():
+        for said in sit_down(directory, firsts[name], identity_of(configs[name]), accept_changes=accept_changes):
+            console.print(Text(f"{name}: {said}"), soft_wrap=True)
 
 
 def _report(plan: Plan, folder: Path, console: Console) -> Findings:
@@ -161,5 +170,7 @@ def _report(plan: Plan, folder: Path, console: Console) -> Findings:
         draw(plan, results, read_inputs(tested).strategies, findings.world, folder)
         show(plan, findings, console)
         console.print(Text(note(plan, findings)), soft_wrap=True)
+        for caution in mixed(folder / CELLS / cell.name for cell in plan.cells):
+            console.print(Text(f"WARNING: {caution}"), soft_wrap=True)
         console.print(Text(f"{folder / STUDY}, {TABLES} and figures beside it"), soft_wrap=True)
     return findings

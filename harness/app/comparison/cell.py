@@ -51,17 +51,20 @@ async def run_cell(
     base_urls: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     stopping: Stopping | None = None,
+    accept_changes: bool = False,
 ) -> CellResult:
     """Play the first ``limit`` scenarios (all, if None) that are not finished, read them, measure them.
 
-    ``base_urls``: model name -> server that runs already; the others are started here and end with the cell. Raises
-    what a run raises (`RunStopped`, `InputError`, `Interrupted`); what was finished by then is kept.
+    ``base_urls``: model name -> server that runs already; the others are started here and end with the cell.
+    ``accept_changes``: texts may differ from those that the directory was begun with. Raises what a run raises
+    (`RunStopped`, `InputError`, `Interrupted`); what was finished by then is kept.
     """
     workshop = workshop or Workshop()
     progress = progress or Progress(Console(), quiet=True)
     config = at(cell.config, base_urls or {})
     inputs = await trio.to_thread.run_sync(workshop.inputs, config)
-    keep_spec(directory, SPEC, cell, inputs.files)
+    for said in keep_spec(directory, SPEC, cell, inputs.files, accept_changes=accept_changes):
+        progress.say(f"{cell.name}: {said}")
     scenarios = inputs.held_out[:limit]
     known = read_result(directory)
     if known is not None and set(known.scenarios) == {scenario.id for scenario in scenarios}:

@@ -38,11 +38,16 @@ async def train(
     base_urls: Mapping[str, str],
     progress: Progress,
     stopping: Stopping,
+    accept_changes: bool = False,
 ) -> None:
-    """Bring a training to its end; returns at once where it is there already. Raises as a run does."""
+    """Bring a training to its end; returns at once where it is there already. Raises as a run does.
+
+    ``accept_changes``: texts may differ from those that it was begun with.
+    """
     config = at(training.config, base_urls)
     inputs = await trio.to_thread.run_sync(workshop.inputs, config)
-    keep_spec(directory, SPEC, training, inputs.files)
+    for said in keep_spec(directory, SPEC, training, inputs.files, accept_changes=accept_changes):
+        progress.say(f"{training.name}: {said}")
     checkpoints = directory / rundir.CHECKPOINTS
     updates = -(-config.training_episodes // config.rl.batch_episodes)
     wanted = updates if training.reinforced else WARMED_UP

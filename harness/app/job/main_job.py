@@ -20,6 +20,7 @@ from harness.app.console.logs import logging_to
 from harness.app.console.progress import Progress
 from harness.app.evaluation.serving import ServingReport, serving_watched
 from harness.app.evaluation.summary import Summary, summarize_phase
+from harness.app.identity.sittings import identity_of, refuse_other_texts, sit_down
 from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.session import Session
 from harness.app.job.summary import measures_of, read_summary, show, summarize
@@ -57,19 +58,26 @@ from learner.versions import PolicyVersions
 log = structlog.get_logger()
 
 
-def begin_or_go_on(config: Config, folder: Path, console: Console, *, quiet: bool) -> Summary:
+def begin_or_go_on(
+    config: Config, folder: Path, console: Console, *, quiet: bool, accept_changes: bool = False
+) -> Summary:
     """The main job in a directory that may hold a part of it, or all; one that was begun with other settings is
     refused."""
     if folder.exists():
-        return go_on(config, read_manifest(folder), folder, console, quiet=quiet)
+        return go_on(config, read_manifest(folder), folder, console, quiet=quiet, accept_changes=accept_changes)
     inputs = read_inputs(config)
     _check_start(config, inputs)
     rundir.create(folder, encode(manifest_of(config, inputs.files)))
     return _execute(config, inputs, folder, console, quiet=quiet)
 
 
-def go_on(wanted: Config, manifest: Manifest, folder: Path, console: Console, *, quiet: bool) -> Summary:
-    """Play what is not finished; `InputError`, naming what differs, where ``wanted`` would give another result."""
+def go_on(
+    wanted: Config, manifest: Manifest, folder: Path, console: Console, *, quiet: bool, accept_changes: bool = False
+) -> Summary:
+    """Play what is not finished; `InputError`, naming what differs, where ``wanted`` would give another result.
+
+    ``accept_changes``: texts and the scripted world may differ from the last sitting's.
+    """
     refuse_changes(config_of(manifest, folder), wanted)
     inputs = read_inputs(wanted)
     refuse_other_files(manifest, inputs.files)
@@ -80,7 +88,13 @@ def go_on(wanted: Config, manifest: Manifest, folder: Path, console: Console, *,
         show(known, console)
         return known
     refuse_other_format(manifest, folder)
-    return _execute(wanted, inputs, folder, console, quiet=quiet)
+    now = identity_of(wanted)
+    refuse_other_texts(folder, manifest.identity, now, accept_changes=accept_changes)
+
+    def sit() -> list[str]:
+        return sit_down(folder, manifest.identity, now, accept_changes=accept_changes)
+
+    return _execute(wanted, inputs, folder, console, quiet=quiet, sit=sit)
 
 
 def _check_start(config: Config, inputs: Inputs) -> None:
@@ -91,14 +105,23 @@ def _check_start(config: Config, inputs: Inputs) -> None:
         load_checkpoint(Path(config.planner.init)).restore(planner)
 
 
-def _execute(config: Config, inputs: Inputs, folder: Path, console: Console, *, quiet: bool) -> Summary:
+def _execute(
+    config: Config,
+    inputs: Inputs,
+    folder: Path,
+    console: Console,
+    *,
+    quiet: bool,
+    sit: Callable[[], list[str]] = list,
+) -> Summary:
+    """``sit``: records what this sitting is made by, once the directory is ours; gives what to say of it."""
     began = time.monotonic()
     known = read_summary(folder)
     spent_before = known.seconds if known else 0.0
     progress = Progress(console, quiet=quiet)
     how_to_go_on = f"python -m harness resume {folder}"
     with rundir.locked(folder), logging_to(folder / rundir.LOGS / "harness.jsonl", secrets_of(config)):
-        for note in inputs.notes:
+        for note in (*inputs.notes, *sit()):
             progress.say(note)
         progress.say(f"run directory: {folder}")
         serving: dict[str, ServingReport] = {}

@@ -13,6 +13,7 @@ from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.evaluation.metrics import Measure, headline
 from harness.app.evaluation.serving import ServingReport, serving_table
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
+from harness.app.identity.sittings import cautions_of_sittings
 from harness.app.job.estimate import estimate
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs
@@ -47,7 +48,10 @@ def summarize(
         phases=phases,
         differences=gained,
         decisions=decisions_of(config),
-        cautions=cautions_of({phase.name: phase.metrics for phase in phases}, gained, config),
+        cautions=(
+            *cautions_of({phase.name: phase.metrics for phase in phases}, gained, config),
+            *cautions_of_sittings(folder),
+        ),
         seconds=seconds,
         tokens=tokens_by_role(episodes),
         seed=config.run.seed,

@@ -15,6 +15,7 @@ from harness.app.drawing.palette import STOPS, in_groups, phase_colour, strategy
 from harness.app.evaluation.in_force import world_of as named_by_models
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.evaluation.summary import COLUMNS
+from harness.app.identity.sittings import differences, shown
 from harness.app.report.costs import costs_by_role
 from harness.app.report.curves import UPDATE_FIGURES, return_series, update_series, warmup_series
 from harness.app.report.health import TITLES as FLAWS
@@ -105,6 +106,7 @@ def render_run(record: RunRecord) -> str:
         "decisions": _decisions(record),
         "settings": _settings(record),
         "versions": record.manifest.versions,
+        "code": _code(record),
         "files": record.manifest.files,
         "manifest": record.manifest,
         "reader": reader_data(groups_of(record)),
@@ -141,6 +143,16 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         facts.append(("run digest", summary.digest[:12]))
     facts.append(("config digest", record.manifest.digest[:12]))
     return facts
+
+
+def _code(record: RunRecord) -> list[tuple[str, str]]:
+    """What the run was made by, and from which episode on by something else."""
+    before = record.manifest.identity
+    told = [("code", shown(before.code) if before is not None else "not recorded")]
+    for sitting in record.sittings:
+        told += [(f"from episode {sitting.episodes + 1} on", what) for what in differences(before, sitting.identity)]
+        before = sitting.identity
+    return told
 
 
 def _headline(record: RunRecord) -> list[dict[str, Any]]:

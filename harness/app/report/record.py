@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from harness.app.evaluation.summary import PhaseSummary, Summary
+from harness.app.identity.sittings import Sitting, read_sittings
 from harness.app.job.metricsfile import read_metrics
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import config_from_tree
@@ -37,6 +38,8 @@ class RunRecord(Struct, frozen=True, kw_only=True):
 
     folder: Path
     manifest: Manifest
+    sittings: tuple[Sitting, ...]
+    """Those after the first that were made by something else."""
     config: Config
     summary: Summary | None
     """None where the run has not been summarised (killed)."""
@@ -85,6 +88,7 @@ def read_record(folder: Path) -> RunRecord:
     return RunRecord(
         folder=folder,
         manifest=manifest,
+        sittings=tuple(read_sittings(folder)),
         config=config,
         summary=_summary(folder / rundir.SUMMARY),
         metrics=tuple(read_metrics(folder / rundir.METRICS)),

