@@ -101,7 +101,8 @@ def refuse_other_texts(folder: Path, first: Identity | None, now: Identity, *, a
 def changed_texts(before: Identity, now: Identity) -> list[str]:
     """Names of texts and files of the world that are not the same, or are in one of the two only."""
     old, new = before.texts | before.world, now.texts | now.world
-    return [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    changed = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
+    return sorted(changed, key=lambda name: (" in " in name, name))  # a prompt before the definition that it is made of
 
 
 def differences(before: Identity | None, now: Identity) -> list[str]:
