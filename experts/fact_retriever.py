@@ -92,7 +92,7 @@ class FactRetriever:
         named = self._graph.attributes_in(text)
         avoided = [a for a in self._graph.attributes_in("; ".join(wishes.avoids)) if a not in named]
         models = self._graph.titles_in("; ".join(wishes.wants))
-        ruled_out = self._graph.titles_in("; ".join((*wishes.avoids, *wishes.seen)))
+        ruled_out = (*self._graph.titles_in("; ".join(wishes.avoids)), *self._graph.listed(wishes.seen))
 
         share = self._count(named) / max(len(named), 1)
         ranked = share > 0.0

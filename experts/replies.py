@@ -14,7 +14,7 @@ import msgspec
 
 from harness.core.messages import Item, Struct
 from harness.core.sections import one_line
-from harness.domain.knowledge_graph import KnowledgeGraph
+from harness.domain.titles import TitleIndex
 
 NOTHING_KNOWN = "Wants: nothing known yet"
 """The preferences of a seeker who has told nothing."""
@@ -126,9 +126,10 @@ def read_actor_reply(reply: str, candidates: Sequence[Item], on_table: frozenset
     if listed is None:
         named = _named(text, candidates)
         return ActorReply(text=text, recommended=named) if named else None
+    ids = frozenset(item.id for item in listed)
+    held = TitleIndex(candidates).named(text, pointed_at=ids)
     return ActorReply(
-        text=text,
-        recommended=tuple(item.id for item in listed if item.id in on_table or _holds_title(text, item)),
+        text=text, recommended=tuple(item.id for item in listed if item.id in on_table or item.id in held)
     )
 
 
@@ -152,11 +153,7 @@ def _listed(numbers: object, candidates: Sequence[Item]) -> tuple[Item, ...] | N
 
 
 def _named(text: str, candidates: Sequence[Item]) -> tuple[str, ...]:
-    return KnowledgeGraph.from_items(candidates).titles_in(text)
-
-
-def _holds_title(text: str, item: Item) -> bool:
-    return re.search(rf"(?<!\w){re.escape(item.title)}(?!\w)", text, re.IGNORECASE) is not None
+    return TitleIndex(candidates).named(text)
 
 
 def _spoken(text: str) -> str:

@@ -17,6 +17,7 @@ from harness.core.messages import ChatRequest, Goal, Item, Message, Scenario, Se
 from harness.core.seams import ChatModel
 from harness.core.sections import prompt, render_dialogue
 from harness.core.seeds import request_seed
+from harness.domain.titles import TitleIndex
 
 ROLE = "seeker"
 ACCEPT = "[END]"
@@ -130,8 +131,8 @@ class LLMSeeker:
 
 
 def leaks_target(text: str, item: Item) -> bool:
-    """Whether a seeker's words hold the target's title (whole words, any case): it should not know it (decision 20)."""
-    return re.search(rf"(?<!\w){re.escape(item.title)}(?!\w)", text, re.IGNORECASE) is not None
+    """Whether a seeker's words hold the target's title : it should not know it (decision 20)."""
+    return bool(TitleIndex([item]).named(text, pointed_at=frozenset((item.id,))))
 
 
 def speaks_as_recommender(text: str) -> bool:

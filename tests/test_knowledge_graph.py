@@ -22,7 +22,29 @@ def test_titles_in_running_text() -> None:
 def test_find_needs_the_year_where_two_films_share_a_title() -> None:
     assert GRAPH.find("Heat (1995)") == "1"
     assert GRAPH.find("Heat") is None
-    assert GRAPH.find("alien dawn (1980)") == "3"
+    assert GRAPH.find("alien dawn (1979)") == GRAPH.find("alien dawn") == "3"
+    assert GRAPH.find("alien dawn (1980)") is None
+
+
+def test_a_film_with_and_without_its_year_is_one_record_of_two_ids() -> None:
+    graph = KnowledgeGraph.merged([Item(id="9", title="Heat", directors=("Michael Mann",)), HEAT, HEAT_OLD])
+    assert graph.items == (HEAT, HEAT_OLD)
+    assert graph.item("9") is graph.item("1")
+    assert "9" in graph
+    assert graph.facts("9") == graph.facts("1")
+    assert graph.attributes("9") == graph.attributes("1")
+    assert graph.kept(("9", "2", "1", "elsewhere")) == ("1", "2", "elsewhere")
+    assert graph.notes == (
+        "1 records were merged into others of the same films (same title, year equal or missing, same people); "
+        "0 without a year were kept apart from films of their title",
+    )
+    assert KnowledgeGraph.merged([HEAT, HEAT_OLD]).notes == ()
+
+
+def test_a_list_names_films_exactly() -> None:
+    graph = KnowledgeGraph.from_items([HEAT, HEAT_OLD, ALIEN, Item(id="4", title="Mom")])
+    assert graph.listed(["Mom", "the film Heat (1995)", "alien dawn", "nothing", "mom"]) == ("4", "1", "3")
+    assert graph.titles_in("Mom; Heat") == ()
 
 
 def test_attributes_in_text() -> None:

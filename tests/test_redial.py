@@ -172,7 +172,10 @@ def test_the_real_dialogues() -> None:
 @real
 def test_the_real_graph() -> None:
     graph = load_redial_graph(REAL)
-    assert len(graph.items) == 6576
+    assert len(graph.items) + len(graph.aliases) == 6576
+    assert graph.notes[0].startswith("84 records were merged into others of the same films")
+    assert graph.find("Back to the Future") == graph.find("Back to the Future (1985)") == graph.aliases["16"]
+    assert graph.item("16") is graph.item("8522")
     heat = graph.find("Heat (1995)")
     assert heat is not None
     assert graph.item(heat).directors == ("Michael Mann",)

@@ -14,6 +14,7 @@ from experts.baselines.clarifying import clarify
 from experts.fact_retriever import RetrieverQuery
 from harness.core.messages import RecommenderTurn, State
 from harness.core.seams import ChatModel
+from harness.domain.titles import spoken_name
 
 PICK = "My pick for you is {item}."
 
@@ -34,7 +35,7 @@ class InterCRS:
             return RecommenderTurn(response=chat, ranking=evidence.ranking)
         best = evidence.candidates[0]
         return RecommenderTurn(
-            response=f"{chat} {PICK.format(item=best.name)}",
+            response=f"{chat} {PICK.format(item=spoken_name(best))}",
             recommended=(best.id,),
             ranking=evidence.ranking,
             facts=evidence.facts,

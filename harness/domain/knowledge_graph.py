@@ -2,8 +2,9 @@
 
 A graph is a set of `Item` records; its edges are (item, relation, value) with the relations genre, director, star
 and year. The same graph serves the fact retriever (Eq. 4), the drawing of goals, the metrics, and the scripted world's
-reading of texts. It holds facts only (no plots) and never changes after it was built. What it leaves out: embeddings
-and ranking (``experts.fact_retriever``), the layout of dataset files (``simulator.datasets``).
+reading of texts. It holds facts only (no plots) and never changes after it was built. What it leaves out: when a text
+names a film (``harness.domain.titles``), embeddings and ranking (``experts.fact_retriever``), the layout of dataset
+files (``simulator.datasets``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,6 +20,8 @@ import msgspec
 
 from harness.core.errors import DataError, InputError
 from harness.core.messages import Attribute, Fact, Item, Struct
+from harness.domain.same_films import merge_same_films
+from harness.domain.titles import TitleIndex
 
 T = TypeVar("T")
 
@@ -53,28 +56,25 @@ def decade(year: int) -> str:
 class KnowledgeGraph:
     """Facts about films. Immutable; look-ups are dictionary reads, text scans are linear in the text."""
 
-    def __init__(self, items: Iterable[Item]) -> None:
+    def __init__(self, items: Iterable[Item], aliases: Mapping[str, str] | None = None) -> None:
         self.items = tuple(items)
         self._by_id = {item.id: item for item in self.items}
         if len(self._by_id) != len(self.items):
             raise DataError("the knowledge graph has two items with one id")
+        self.aliases = dict(aliases or {})
+        """Ids of records that were merged into another of the same film -> its id; both name the film everywhere."""
+        self.by_id = self._by_id | {old: self._by_id[kept] for old, kept in self.aliases.items()}
+        """Every known id, merged ones too -> the film."""
+        self.titles = TitleIndex(self.items)
+        """Reads texts for the films that they name."""
+        self.notes: tuple[str, ...] = ()
+        """What was mended when the records were read, one sentence each."""
         self._attributes = {item.id: frozenset(_attributes(item)) for item in self.items}
         self._facts: dict[str, tuple[Fact, ...]] = {}  # made when asked for: most items never are
         self._covered_by: dict[Attribute, set[str]] = defaultdict(set)
         for item in self.items:
             for attribute in self._attributes[item.id]:
                 self._covered_by[attribute].add(item.id)
-        self._names = _Phrases[str]()
-        self._titles = _Phrases[str]()
-        by_title: dict[str, list[Item]] = defaultdict(list)
-        for item in self.items:
-            self._names.add(item.name, item.id)
-            by_title[_key(item.title)].append(item)
-        self._by_title = dict(by_title)
-        for namesakes in by_title.values():
-            # A bare title counts in running text only where it cannot be an ordinary word or another film.
-            if len(namesakes) == 1 and len(_WORD.findall(namesakes[0].title)) > 1:
-                self._titles.add(namesakes[0].title, namesakes[0].id)
         self._entities = _Phrases[Attribute]()
         for attribute in self._covered_by:
             for phrase in _phrases(attribute):
@@ -86,6 +86,18 @@ class KnowledgeGraph:
         return cls(items)
 
     @classmethod
+    def merged(cls, items: Iterable[Item]) -> KnowledgeGraph:
+        """The same with one record a film: see `merge_same_films`; ids of merged records stay readable."""
+        found = merge_same_films(items)
+        graph = cls(found.items, found.aliases)
+        if found.aliases or found.apart:
+            graph.notes = (
+                f"{len(found.aliases)} records were merged into others of the same films (same title, year equal or "
+                f"missing, same people); {len(found.apart)} without a year were kept apart from films of their title",
+            )
+        return graph
+
+    @classmethod
     def load(cls, path: Path) -> KnowledgeGraph:
         """Read ``{"items": [...]}``; `InputError` where the file is missing, `DataError` where it is no graph."""
         try:
@@ -93,7 +105,7 @@ class KnowledgeGraph:
         except OSError as error:
             raise InputError(f"cannot read the knowledge graph {path}: {error.strerror}") from error
         try:
-            graph = cls(msgspec.json.decode(content, type=GraphFile).items)
+            graph = cls.merged(msgspec.json.decode(content, type=GraphFile).items)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(f"{path} is not a knowledge graph: {error}") from error
         if not graph.items:
@@ -106,15 +118,19 @@ class KnowledgeGraph:
         return hashlib.sha256(msgspec.json.encode(GraphFile(items=self.items))).hexdigest()
 
     def item(self, item_id: str) -> Item:
-        """The item of an id; KeyError where there is none."""
-        return self._by_id[item_id]
+        """The item of an id, a merged record's too; KeyError where there is none."""
+        return self.by_id[item_id]
 
     def __contains__(self, item_id: object) -> bool:
-        return item_id in self._by_id
+        return item_id in self.by_id
+
+    def kept(self, item_ids: Iterable[str]) -> tuple[str, ...]:
+        """Ids without repeats, those of merged records replaced; ids that the graph does not know stay."""
+        return tuple(dict.fromkeys(self.aliases.get(item_id, item_id) for item_id in item_ids))
 
     def attributes(self, item_id: str) -> frozenset[Attribute]:
         """Genres, persons (directors and stars) and decade of an item."""
-        return self._attributes[item_id]
+        return self._attributes[self.aliases.get(item_id, item_id)]
 
     def all_attributes(self) -> tuple[Attribute, ...]:
         """Every attribute that some item has, in a stable order."""
@@ -132,37 +148,25 @@ class KnowledgeGraph:
         """All edges of an item."""
         known = self._facts.get(item_id)
         if known is None:
-            known = self._facts[item_id] = tuple(_facts(self._by_id[item_id]))
+            known = self._facts[item_id] = tuple(_facts(self.by_id[item_id]))
         return known
 
     def find(self, name: str) -> str | None:
-        """The item of a written name: title and year first, then the title alone where only one film has it."""
-        exact = self._names.whole(name)
-        if exact is not None:
-            return exact
-        title = re.sub(r"\s*\(\d{4}\)\s*$", "", name)
-        namesakes = self._by_title.get(_key(title), [])
-        return namesakes[0].id if len(namesakes) == 1 else None
+        """The item of a reference that is no running text, such as a dataset's column; see `TitleIndex.find`."""
+        item = self.titles.find(name)
+        return item.id if item else None
+
+    def listed(self, entries: Iterable[str]) -> tuple[str, ...]:
+        """The items of a list: an entry that is a film's name as a whole, else the films that its words name."""
+        found: list[str] = []
+        for entry in entries:
+            item_id = self.find(entry)
+            found += self.titles.named(entry) if item_id is None else (item_id,)
+        return tuple(dict.fromkeys(found))
 
     def titles_in(self, text: str) -> tuple[str, ...]:
-        """Ids of the items that a text names, in order, without repeats.
-
-        ``Title (year)`` always counts; a bare title only if it has several words, is capitalised as the title is and
-        belongs to one film.
-        """
-        words = list(_WORD.finditer(text))
-        found: dict[str, None] = {}
-        at = 0
-        while at < len(words):
-            item_id, length = self._names.longest(words, at)
-            if item_id is None:
-                item_id, length = self._titles.longest(words, at)
-                if item_id is not None and not _capitalised(words[at : at + length]):
-                    item_id, length = None, 1
-            if item_id is not None:
-                found[item_id] = None
-            at += max(length, 1)
-        return tuple(found)
+        """Ids of the items that a text names by the rule of ``harness.domain.titles``, in order, without repeats."""
+        return self.titles.named(text)
 
     def attributes_in(self, text: str) -> tuple[Attribute, ...]:
         """Genres, full names of persons and decades that a text names, in order, without repeats."""
@@ -211,10 +215,6 @@ def _key(text: str) -> str:
     return " ".join(word.lower() for word in _WORD.findall(text))
 
 
-def _capitalised(words: list[re.Match[str]]) -> bool:
-    return words[0][0][0].isupper() and words[-1][0][0].isupper()
-
-
 class _Phrases(Generic[T]):
     """Phrases -> values, found in running text by longest match."""
 
@@ -227,9 +227,6 @@ class _Phrases(Generic[T]):
         if words:
             self._values.setdefault(words, value)
             self._lengths[words[0]] = max(self._lengths.get(words[0], 0), len(words))
-
-    def whole(self, phrase: str) -> T | None:
-        return self._values.get(tuple(_key(phrase).split()))
 
     def longest(self, words: list[re.Match[str]], at: int) -> tuple[T | None, int]:
         """The value of the longest phrase that starts at a word, and its number of words; (None, 1) if none."""

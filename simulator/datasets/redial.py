@@ -130,6 +130,8 @@ class _Record(msgspec.Struct):
 def load_redial_graph(folder: Path) -> KnowledgeGraph:
     """The films of ``item_ids.json`` with the facts that ``kg.json`` holds about them; ids are ReDial's entity numbers.
 
+    A film that stands there with and without its year becomes one record (`KnowledgeGraph.merged`).
+
     `InputError` names a file that cannot be read, `DataError` one that does not fit the others.
     """
     entities = _decode(folder / "entity2id.json", dict[str, int])
@@ -163,7 +165,7 @@ def load_redial_graph(folder: Path) -> KnowledgeGraph:
         items.append(_item(number, name, {key: facts[at] for key, at in wanted.items()}, by_name.get(name)))
     if not items:
         raise DataError(f"{folder / 'item_ids.json'} names no item")
-    return KnowledgeGraph.from_items(items)
+    return KnowledgeGraph.merged(items)
 
 
 def _item(number: int, name: str, facts: Mapping[str, list[str]], record: _Record | None) -> Item:

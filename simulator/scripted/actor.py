@@ -69,7 +69,7 @@ def write(sections: Mapping[str, str], dice: Dice, ear: Ear) -> Reply:
         film = _choose(listed, history, wishes, dice, ear) if listed else _remember(history, wishes, dice, ear)
         if film is not None:
             facts = facts_of(film, dice)
-            text = dice.pick(TEMPLATES[act], "wording").format(item=film.name, facts=facts)
+            text = dice.pick(TEMPLATES[act], "wording").format(item=ear.spoken(film.name), facts=facts)
             return Reply(text=text, items=(film.number,) if film.number else ())
         act = "opinion_inquiry"
     if act in PLAIN and not wishes:

@@ -56,7 +56,7 @@ def persuade(sections: Mapping[str, str], dice: Dice, ear: Ear) -> str:
     act = _SOUNDS_LIKE.get(sections.get("STRATEGY", "").partition(":")[0].strip(), "credibility")
     if "CRITIQUE" not in sections and dice.chance(_EMBELLISHED, "embellished"):
         film = _embellished(film, dice, ear)
-    text = dice.pick(TEMPLATES[act], "wording").format(item=film.name, facts=facts_of(film, dice))
+    text = dice.pick(TEMPLATES[act], "wording").format(item=ear.spoken(film.name), facts=facts_of(film, dice))
     return msgspec.json.encode(Reply(text=text, items=(film.number,))).decode()
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from harness.core.messages import Attribute, Struct
 from harness.domain.knowledge_graph import KnowledgeGraph, decade
+from harness.domain.titles import spoken_name
 from simulator.scripted import phrases
 from simulator.scripted.acts import act_of
 
@@ -134,10 +135,12 @@ class Ear:
 
     def _without(self, text: str, items: Iterable[str]) -> str:
         # Titles hold genre words and negations ("The Crime ...", "No Country ..."); they say nothing about wishes.
-        for item in items:
-            entry = self.graph.item(item)
-            text = text.replace(entry.name, "this").replace(entry.title, "this")
-        return text
+        return self.graph.titles.without(text, items, "this")
+
+    def spoken(self, name: str) -> str:
+        """A film's name as it is said in a sentence, so that whoever hears it knows it for a film."""
+        item = self.graph.titles.find(name)
+        return spoken_name(item) if item else name
 
     def decade_of(self, item: str) -> str:
         year = self.graph.item(item).year

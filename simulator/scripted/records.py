@@ -29,10 +29,8 @@ def check(message: str, facts: str, ear: Ear) -> Checked:
     """Compare a message with the records of the films that it speaks of."""
     records = parse_candidates(facts)
     held = {value for record in records for value in values(record)}
-    bare = message
-    for record in records:
-        title = _NAMED_YEAR.sub("", record.name).strip()
-        bare = bare.replace(record.name, "this").replace(title, "this")
+    films = (ear.graph.find(record.name) for record in records)
+    bare = ear.graph.titles.without(message, (film for film in films if film), "this")
     said = [attribute.value for attribute in ear.graph.attributes_in(bare)]
     said += [match[0] for match in _YEAR.finditer(bare)]
     return Checked(

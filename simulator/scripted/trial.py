@@ -163,7 +163,8 @@ class Trial:
         """Items by the share of inferred wishes that they have."""
         lines = preferences.split("\n")
         wishes = self._ear.graph.attributes_in(lines[0].removeprefix("Wants: "))
-        seen = {item for line in lines if line.startswith("Seen: ") for item in self._ear.graph.titles_in(line)}
+        names = [name for line in lines if line.startswith("Seen: ") for name in line[len("Seen: ") :].split("; ")]
+        seen = set(self._ear.graph.listed(names))
         counts: dict[str, int] = {}
         for wish in wishes:
             for item in self._ear.covering(frozenset((wish,))):

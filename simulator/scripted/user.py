@@ -16,6 +16,7 @@ from typing import get_args
 
 from harness.core.messages import Attribute, AttributeKind
 from harness.core.sections import parse_dialogue
+from harness.domain.titles import spoken_name
 from simulator.scripted import phrases
 from simulator.scripted.dice import Dice
 from simulator.scripted.hearing import Ear
@@ -41,7 +42,7 @@ def answer(sections: Mapping[str, str], dice: Dice, ear: Ear) -> str:
     level = satisfaction(mind, traits, wishes)
     feelings = f"Feelings: {_feelings(mind)}"
     mood = _mood(level, dice)
-    item = ear.graph.item(mind.table).name if mind.table else ""
+    item = spoken_name(ear.graph.item(mind.table)) if mind.table else ""
     if dice.chance(wants_to_accept(mind), "accept"):
         words = f"{_say_mood(max(mood, 7), dice)} {dice.pick(phrases.ACCEPTS, 'accepts').format(item=item)} [END]"
         return f"{feelings}\nReply: {words}"
@@ -127,7 +128,7 @@ def _tell(unsaid: list[Attribute], mind: Mind, wishes: Wishes, dice: Dice, ear: 
         if options:
             item = dice.pick(options, "film")
             two = len(shared) > 1 and dice.chance(0.6, "both")
-            said = [dice.pick(phrases.FILM_TOLD, "told").format(item=ear.graph.item(item).name)]
+            said = [dice.pick(phrases.FILM_TOLD, "told").format(item=spoken_name(ear.graph.item(item)))]
             if dice.chance(0.9, "why"):
                 wish = " and ".join(_phrase(attribute, dice) for attribute in shared[: 1 + two])
                 said.append(dice.pick(phrases.FILM_WHY, "reason").format(wish=wish))
@@ -161,7 +162,7 @@ _REACTIONS: dict[str, tuple[str, ...]] = {
 
 
 def _react(mind: Mind, dice: Dice, ear: Ear) -> list[str]:
-    name = ear.graph.item(mind.named).name if mind.named else "that one"
+    name = spoken_name(ear.graph.item(mind.named)) if mind.named else "that one"
     said = []
     if mind.misread:
         word = dice.pick(sorted(mind.misread, key=lambda a: (a.kind, a.value)), "misread")

@@ -160,7 +160,9 @@ MEASURES = {
 
 def _measures(record: RunRecord) -> dict[str, Measure]:
     config = record.config
-    graph = KnowledgeGraph.from_items(record.items.values()) if record.items else None
+    aliases = {item_id: item.id for item_id, item in record.items.items() if item_id != item.id}
+    films = [item for item_id, item in record.items.items() if item_id not in aliases]
+    graph = KnowledgeGraph(films, aliases) if films else None
     return {
         "mean_return": lambda e: first_return(e, config.rl.gamma, "literal"),
         # Of two horizons the objectives are two things; the settings above say so.

@@ -192,7 +192,7 @@ def credibility_prompt(message: str, facts: str) -> tuple[Message, ...]:
 
 def spoken_of(transition: Transition, graph: KnowledgeGraph) -> tuple[str, ...]:
     """Items of the graph that a turn recommends or names, recommended ones first."""
-    return tuple(dict.fromkeys((*transition.recommended, *graph.titles_in(transition.response))))
+    return graph.kept((*transition.recommended, *graph.titles_in(transition.response)))
 
 
 def last_item(episode: Episode, graph: KnowledgeGraph) -> str | None:

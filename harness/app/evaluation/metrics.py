@@ -37,9 +37,18 @@ def turns(episode: Episode) -> float:
 
 
 def recommendation_success(episode: Episode, graph: KnowledgeGraph) -> float:
-    """Rec-SR (decision 16): an item *named* in the recommender's text is in the target set."""
-    matches = set(episode.started.scenario.goal.matches)
-    return float(any(matches.intersection(graph.titles_in(t.response)) for t in episode.transitions))
+    """Rec-SR (decision 16): an item *named* in the recommender's text is in the target set.
+
+    The text is read with the recommended ids in hand: a title such as ``Mom``, which no free text names alone, is then
+    a film.
+    """
+    matches = set(graph.kept(episode.started.scenario.goal.matches))
+    return float(
+        any(
+            matches.intersection(graph.titles.named(t.response, pointed_at=frozenset(graph.kept(t.recommended))))
+            for t in episode.transitions
+        )
+    )
 
 
 def recall(episode: Episode, k: int) -> float | None:

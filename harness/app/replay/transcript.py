@@ -22,7 +22,7 @@ SHOWN_STRATEGIES = 4
 
 def transcript(run: PastRun, name: str, console: Console) -> None:
     """Print one episode."""
-    titles = {item.id: item.name for item in run.inputs.graph.items}
+    titles = {item_id: item.name for item_id, item in run.inputs.graph.by_id.items()}
     strategies = tuple(strategy.key for strategy in run.inputs.strategies)
     for line in lines(run.episode(name), titles, strategies):
         console.print(line, soft_wrap=True)

@@ -115,7 +115,7 @@ def _items(config: Config) -> dict[str, Item]:
             graph = load_redial_graph(Path(config.data.redial_dir))
     except (HarnessError, OSError):
         return {}
-    return {item.id: item for item in graph.items}
+    return graph.by_id
 
 
 def title_of(item: str, items: Mapping[str, Item]) -> str:

@@ -68,7 +68,7 @@ def read_inputs(config: Config) -> Inputs:
         seed=drawn_by,
         beyond=True,
     )
-    notes.append(str(report))
+    notes += [*graph.notes, str(report)]
     training_goals, held_out_goals = split_goals(goals, held_out=held_out, seed=drawn_by)
     return Inputs(
         graph=graph,
