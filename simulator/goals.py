@@ -4,14 +4,15 @@ A goal is two genres and a person or a decade of a target film, such that at mos
 cover all three: with one genre alone, recall would be high by chance (decision 15). Films are those that the dialogues
 speak of, found in the graph by title and year, then by title; names that are not found are dropped and counted.
 Everything drawn is a function of the seed and of names, never of call order. The style of goals (attributes to cover,
-a target whose title stays hidden) follows PC-CRS (decision 20). What it leaves out: personas (``simulator.personas``).
+a target whose title stays hidden) follows PC-CRS (decision 20). What it leaves out: personas (``simulator.personas``),
+and which goals train and which are held out (``simulator.goal_pools``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations, islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, combinations, islice
 from itertools import count as naturals
 from typing import NamedTuple, TypeVar
 
@@ -31,7 +32,7 @@ class GoalReport(Struct, frozen=True, kw_only=True):
     dropped: tuple[str, ...]
     """Names that the graph does not have, in order of appearance."""
     films: int
-    """Films of the graph that the names were matched to."""
+    """Films of the graph that the names were matched to, and of these the pool's where there are pools."""
     unsuitable: int
     """Films that were tried and gave no goal, for want of a second genre or of narrow enough attributes."""
     first: int
@@ -43,8 +44,8 @@ class GoalReport(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         text = (
-            f"{self.named} film names in the dialogues, {len(self.dropped)} not in the graph, {self.films} films "
-            f"matched, {self.unsuitable} unsuitable; {self.first + self.further} goals from them, {self.further} of "
+            f"{self.named} film names in the dialogues, {len(self.dropped)} not in the graph, {self.films} films to "
+            f"draw from, {self.unsuitable} unsuitable; {self.first + self.further} goals from them, {self.further} of "
             "these with other attributes of a film that already has a goal"
         )
         return f"{text}; {self.beyond} goals from other films of the graph" if self.beyond else text
@@ -72,50 +73,99 @@ def draw_goals(
     films have no more goals to give, ``beyond`` allows further films in graph order (the most popular first, in this
     project's fixture). `InputError` where the goals do not suffice.
     """
-    names = dict.fromkeys(name for dialogue in dialogues for name in dialogue.mentions)
-    found = {name: graph.find(name) for name in names}
-    films = sorted({film for film in found.values() if film}, key=lambda film: uniform(seed, "goal film", film))
-    drawn = _Drawn(graph, seed, max_matches)
-    pending = [(film, drawn.wishes(film)) for film in films]
-    while pending and len(drawn.goals) < count:
-        pending = [(film, wishes) for film, wishes in pending if len(drawn.goals) < count and drawn.add(film, wishes)]
-    spoken_of = len(drawn.goals)
-    known = set(films)
-    others = (item.id for item in graph.items if beyond and item.id not in known)
-    while len(drawn.goals) < count and (film := next(others, None)) is not None:
-        drawn.add(film, drawn.wishes(film))
-    if len(drawn.goals) < count:
+    mentions = Mentions(graph, dialogues)
+    drawing = Drawing(graph, mentions, seed=seed, max_matches=max_matches)
+    drawing.fill(mentions.films, mentions.others if beyond else (), count)
+    if len(drawing.goals) < count:
         raise InputError(
-            f"only {len(drawn.goals)} goals of two genres and a person or a decade (at most {max_matches} matching "
-            f"films) can be drawn from the {len(films)} films that the dialogues and the knowledge graph share; "
-            f"asked for {count}"
+            f"only {len(drawing.goals)} goals of two genres and a person or a decade (at most {max_matches} matching "
+            f"films) can be drawn from the {len(mentions.films)} films that the dialogues and the knowledge graph "
+            f"share; asked for {count}"
         )
-    first = len({goal.target for goal in drawn.goals[:spoken_of]})
-    report = GoalReport(
-        named=len(names),
-        dropped=tuple(name for name, film in found.items() if film is None),
-        films=len(films),
-        unsuitable=drawn.unsuitable,
-        first=first,
-        further=spoken_of - first,
-        beyond=len(drawn.goals) - spoken_of,
-    )
-    return GoalDraw(tuple(drawn.goals), report)
+    return drawing.result
 
 
-class _Drawn:
-    """The goals so far."""
+class Mentions:
+    """The films that dialogues speak of, found in the graph."""
 
-    def __init__(self, graph: KnowledgeGraph, seed: int, max_matches: int) -> None:
+    def __init__(self, graph: KnowledgeGraph, dialogues: Iterable[Dialogue]) -> None:
+        names = dict.fromkeys(name for dialogue in dialogues for name in dialogue.mentions)
+        found = {name: graph.find(name) for name in names}
+        known = {film for film in found.values() if film}
+        self.named = len(names)
+        self.dropped = tuple(name for name, film in found.items() if film is None)
+        """Names that the graph does not have, in order of appearance."""
+        self.films = tuple(sorted(known))
+        self.others = tuple(item.id for item in graph.items if item.id not in known)
+        """All other films of the graph, in its order."""
+
+
+class Drawing:
+    """Goals, drawn one after the other; no two have the same attributes."""
+
+    def __init__(
+        self,
+        graph: KnowledgeGraph,
+        mentions: Mentions,
+        *,
+        seed: int,
+        max_matches: int,
+        prefix: str = "goal",
+        allowed: Callable[[tuple[Attribute, ...], tuple[str, ...]], bool] = lambda wish, matches: True,
+    ) -> None:
+        """``allowed``: (attributes, films that cover them) -> whether they may be a goal at all."""
         self._graph = graph
+        self._mentions = mentions
         self._seed = seed
         self._max_matches = max_matches
+        self._prefix = prefix
+        self._allowed = allowed
         self._taken: set[frozenset[Attribute]] = set()
         self._fertile: set[str] = set()
+        self._unsuitable = 0
+        self._films = 0
+        self._spoken_of = 0
         self.goals: list[Goal] = []
-        self.unsuitable = 0
 
-    def wishes(self, film: str) -> Iterator[tuple[Attribute, ...]]:
+    @property
+    def result(self) -> GoalDraw:
+        """What was drawn so far."""
+        first = len({goal.target for goal in self.goals[: self._spoken_of]})
+        report = GoalReport(
+            named=self._mentions.named,
+            dropped=self._mentions.dropped,
+            films=self._films,
+            unsuitable=self._unsuitable,
+            first=first,
+            further=self._spoken_of - first,
+            beyond=len(self.goals) - self._spoken_of,
+        )
+        return GoalDraw(tuple(self.goals), report)
+
+    def fill(self, films: Sequence[str], others: Sequence[str], count: int) -> None:
+        """Draw until there are ``count`` goals, or as many as there are.
+
+        First rounds over ``films`` in a seeded order, one goal a film and round; then rounds over ``others`` as given.
+        """
+        self._films = len(films)
+        self._rounds(sorted(films, key=lambda film: uniform(self._seed, "goal film", film)), count)
+        self._spoken_of = len(self.goals)
+        self._rounds(others, count)
+
+    def _rounds(self, films: Iterable[str], count: int) -> None:
+        pending: Iterable[tuple[str, Iterator[tuple[Attribute, ...]]]] = ((film, self._wishes(film)) for film in films)
+        while len(self.goals) < count:
+            left = []
+            for film, wishes in pending:
+                if self._add(film, wishes):
+                    left.append((film, wishes))
+                if len(self.goals) >= count:
+                    return
+            if not left:
+                return
+            pending = iter(left)
+
+    def _wishes(self, film: str) -> Iterator[tuple[Attribute, ...]]:
         """All triples of a film in a seeded order, persons and decades equally likely to come first."""
         attributes = sorted(self._graph.attributes(film), key=lambda a: (a.kind, a.value))
         pairs = list(combinations([a for a in attributes if a.kind == "genre"], 2))
@@ -130,45 +180,20 @@ class _Drawn:
         kinds = sorted(("person", "decade"), key=order)
         return (triple for kind in kinds for triple in shuffled(kind))
 
-    def add(self, film: str, wishes: Iterator[tuple[Attribute, ...]]) -> bool:
+    def _add(self, film: str, wishes: Iterator[tuple[Attribute, ...]]) -> bool:
         """Take the film's next wish that is new and narrow enough; False where none is left."""
         for wish in wishes:
             if frozenset(wish) in self._taken:
                 continue
             matches = self._graph.covering(wish)
-            if len(matches) <= self._max_matches:
+            if len(matches) <= self._max_matches and self._allowed(wish, matches):
                 self._taken.add(frozenset(wish))
                 self._fertile.add(film)
-                name = f"goal-{len(self.goals):04d}"
+                name = f"{self._prefix}-{len(self.goals):04d}"
                 self.goals.append(Goal(id=name, attributes=wish, target=film, matches=matches))
                 return True
-        self.unsuitable += film not in self._fertile
+        self._unsuitable += film not in self._fertile
         return False
-
-
-def split_goals(goals: Sequence[Goal], *, held_out: int, seed: int) -> tuple[tuple[Goal, ...], tuple[Goal, ...]]:
-    """(training goals, ``held_out`` held-out goals); no film is the target of goals on both sides.
-
-    Films are held out whole, in a seeded order, until their goals suffice; surplus goals of the last one are left out.
-    `InputError` where nothing would be left to train on.
-    """
-    by_film: dict[str, list[Goal]] = {}
-    for goal in goals:
-        by_film.setdefault(goal.target, []).append(goal)
-    kept: list[Goal] = []
-    films = sorted(by_film, key=lambda film: uniform(seed, "held-out film", film))
-    apart: set[str] = set()
-    for film in films:
-        if len(kept) >= held_out:
-            break
-        kept.extend(by_film[film])
-        apart.add(film)
-    training = tuple(goal for goal in goals if goal.target not in apart)
-    if len(kept) < held_out or not training:
-        raise InputError(
-            f"{len(goals)} goals of {len(by_film)} films are too few to hold {held_out} out and train on others"
-        )
-    return training, tuple(kept[:held_out])
 
 
 def draw_scenarios(
@@ -176,12 +201,14 @@ def draw_scenarios(
 ) -> tuple[Scenario, ...]:
     """``count`` scenarios named ``<prefix>-000000`` and on; the first n are the same for every ``count`` >= n.
 
-    Goals and personas are dealt out in seeded rounds, so that no goal or persona comes again before all others came:
-    the numbers of scenarios of any two personas differ by at most one.
+    No goal or persona comes again before all others came, so the numbers of scenarios of any two personas differ by at
+    most one. Goals come first in the order given, so that the first n scenarios are also the same for any longer list
+    of goals that begins with these; personas and the goals' further rounds are shuffled by ``seed``.
     """
     if not goals or not personas:
         raise InputError(f"scenarios {prefix!r} need at least one goal and one persona")
-    dealt = zip(_deal(goals, seed, f"{prefix} goals"), _deal(personas, seed, f"{prefix} personas"), strict=True)
+    again = islice(_deal(goals, seed, f"{prefix} goals"), len(goals), None)
+    dealt = zip(chain(goals, again), _deal(personas, seed, f"{prefix} personas"), strict=True)
     return tuple(
         Scenario(id=f"{prefix}-{index:06d}", persona=persona, goal=goal)
         for index, (goal, persona) in enumerate(islice(dealt, count))

@@ -88,6 +88,7 @@ def result(cell, level, *, failed=(), **levels):
         ),
         usage={"actor": Usage(calls=2, prompt_tokens=1_000_000, completion_tokens=500_000)},
         models={"actor": cell.model},
+        pool=f"people of {cell.dataset}",
     )
 
 

@@ -13,7 +13,8 @@ import pytest
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import strategy_set
 from simulator.datasets.inspired import InspiredDataset
-from simulator.goals import draw_goals, split_goals
+from simulator.goal_pools import GoalPools
+from simulator.goals import draw_goals
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = ROOT / "fixtures"
@@ -97,11 +98,15 @@ def test_facts_that_the_dialogues_state_are_true(films: KnowledgeGraph) -> None:
 
 def test_goals_in_number_can_be_drawn_from_the_dialogues(synthetic: InspiredDataset, films: KnowledgeGraph) -> None:
     goals, report = draw_goals(films, synthetic.dialogues(), count=600, seed=1)
-    training, held_out = split_goals(goals, held_out=150, seed=1)
+    assert len(goals) == 600
     assert report.dropped == ()
     assert report.films > 200
-    assert len({goal.target for goal in held_out}) > 40
-    assert len(training) > 300
+    pools = GoalPools(films, synthetic.dialogues(), seed=1)
+    for pool in ("final", "development"):
+        drawn = pools.held_out(pool, 300)
+        assert drawn.report.beyond == 0, "the dialogues' own films suffice for what a study plays"
+        assert len({goal.target for goal in drawn.goals}) > 80
+    assert len(pools.training(400, seed=1).goals) == 400
 
 
 def shares(dataset: InspiredDataset) -> dict[str, float]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.core.errors import InputError
 from harness.core.messages import Attribute, Dialogue, Goal, Item, Persona
 from harness.domain.knowledge_graph import KnowledgeGraph
-from simulator.goals import chance_recall, draw_goals, draw_scenarios, split_goals
+from simulator.goals import chance_recall, draw_goals, draw_scenarios
 
 GENRES = ("drama", "comedy", "crime", "war")
 
@@ -95,20 +95,6 @@ def test_draws_depend_on_the_seed_and_not_on_the_order_of_dialogues() -> None:
     back = draw_goals(GRAPH, spoken(*reversed(range(24))), count=12, seed=5).goals
     assert there == back
     assert there != draw_goals(GRAPH, spoken(*range(24)), count=12, seed=6).goals
-
-
-@given(held_out=st.integers(1, 60), seed=st.integers(0, 99))
-def test_no_film_is_a_target_on_both_sides_of_a_split(held_out: int, seed: int) -> None:
-    goals = draw_goals(GRAPH, spoken(*range(24)), count=60, seed=1).goals
-    try:
-        training, held = split_goals(goals, held_out=held_out, seed=seed)
-    except InputError:
-        assert held_out > 40
-        return
-    assert len(held) == held_out
-    assert training
-    assert {goal.target for goal in training}.isdisjoint(goal.target for goal in held)
-    assert {goal.id for goal in (*training, *held)} <= {goal.id for goal in goals}
 
 
 PERSONAS = tuple(Persona(id=f"p{n}", name=f"P{n}", text="x", traits={}) for n in range(5))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import trio
 from rich.console import Console
 from support.episodes import scenario
@@ -10,6 +11,7 @@ from harness.app.console.progress import Progress
 from harness.app.job.session import Session
 from harness.app.settings.config import Config, Scheduler
 from harness.core.conversation import Cast, Spent
+from harness.core.errors import InputError
 from harness.core.log.episode import Episode
 from harness.core.log.eventlog import open_log, read_episodes
 from harness.core.messages import RecommenderTurn, Scenario, Score, SeekerReply, State
@@ -67,3 +69,15 @@ def test_bugs_before_and_in_a_conversation_are_finished_episodes(tmp_path: Path)
     failures = [episode.ended.failure for episode in played if episode.ended and episode.ended.failure]
     assert [failure.kind for failure in failures] == ["bug", "bug"]
     assert "no such version" in failures[0].message
+
+
+def test_an_episode_of_another_person_or_goal_is_not_taken_for_the_one_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_log(tmp_path / "episodes.jsonl") as log:
+            progress = Progress(Console(quiet=True), quiet=True)
+            session = Session(Config(), log, Players(), progress, Stopping(1.0), ())
+            await session.play(session.jobs("before", [scenario("s0")], lambda index: 0))
+            with pytest.raises(InputError, match="episode before-000000 was played with another persona or goal"):
+                await session.play(session.jobs("before", [scenario("s1")], lambda index: 0))
+
+    trio.run(main)

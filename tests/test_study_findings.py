@@ -81,6 +81,7 @@ def result(arm: str, seed: int, entropy: float | None = None) -> CellResult:
         values={name: dict(zip(SCENARIOS, map(float, found), strict=True)) for name, found in values.items()},
         personas={scenario: "even" if n % 2 == 0 else "odd" for n, scenario in enumerate(SCENARIOS)},
         shares=[{"credibility": 0.25 + 0.1 * seed, "encouragement": 0.75 - 0.1 * seed}],
+        pool="people",
         curve=(Point(episodes=48, conv_sr=0.1 * seed, mean_return=2.0, mean_objective=3.0, entropy=2.0),),
     )
 

@@ -23,9 +23,10 @@ from harness.app.comparison.specs import at, keep_spec
 from harness.app.comparison.workshop import Workshop
 from harness.app.console.progress import Progress
 from harness.app.evaluation.examiner import Examiner, Reading
+from harness.app.evaluation.pools import refuse_other_pools
 from harness.app.job.session import Session
 from harness.app.settings.config import Config
-from harness.app.setup.inputs import Inputs
+from harness.app.setup.inputs import Inputs, pool_digest
 from harness.app.setup.wiring import NetworkPlayers, fixed_planner_of, open_models, open_players
 from harness.core.errors import DataError, Interrupted
 from harness.core.log import rundir
@@ -67,7 +68,9 @@ async def run_cell(
         progress.say(f"{cell.name}: {said}")
     scenarios = inputs.held_out[:limit]
     known = read_result(directory)
+    pool = pool_digest(inputs.held_out)
     if known is not None and set(known.scenarios) == {scenario.id for scenario in scenarios}:
+        refuse_other_pools({f"the finished {directory.name}": known.pool, "what this version would play": pool})
         return known
     policy = await trio.to_thread.run_sync(_policy, cell, config, inputs, directory, workshop)
     index = await trio.to_thread.run_sync(workshop.index, config, inputs, progress.advance)
@@ -98,7 +101,7 @@ async def run_cell(
             memory=workshop.intentions,
         )
         readings = await _readings(episodes, examiner, players, directory, config, session)
-    result = measure_cell(cell, config, inputs.graph, popular(inputs), episodes, readings)
+    result = measure_cell(cell, config, inputs.graph, popular(inputs), episodes, readings, pool)
     rundir.write_atomically(directory / RESULT, msgspec.json.format(msgspec.json.encode(result), indent=1))
     return result
 

@@ -110,6 +110,8 @@ class CellResult(Struct, frozen=True, kw_only=True):
     """By role, over all dialogues and readings."""
     models: dict[str, str]
     """Role -> name of its model, for prices."""
+    pool: str = ""
+    """Digest of the held-out people and goals; empty in results of older versions."""
 
 
 def measure_cell(
@@ -119,6 +121,7 @@ def measure_cell(
     popular: Sequence[str],
     episodes: Sequence[Episode],
     readings: Mapping[str, Reading],
+    pool: str = "",
 ) -> CellResult:
     """All values of one cell. ``popular``: item ids, most popular first, the list that needs no conversation."""
     whole = [episode for episode in episodes if episode.ended is not None and episode.ended.stop != "error"]
@@ -151,6 +154,7 @@ def measure_cell(
         faults=_faults(episodes, whole, readings, usage),
         usage=usage,
         models=own_roles,
+        pool=pool,
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 from harness.app.comparison.measures import MEASURES, CellResult, Faults
 from harness.app.comparison.plan import Cell, Plan, Prices
 from harness.app.evaluation.persuasion import PersuasionCounts
+from harness.app.evaluation.pools import refuse_other_pools
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.evaluation.two_way import (
     Difference,
@@ -95,6 +96,7 @@ def summarize(
     groups: list[Group] = []
     for dataset in plan.file.datasets:
         found = [result for result in results.values() if result.dataset == dataset]
+        refuse_other_pools({name: r.pool for name, r in results.items() if r.dataset == dataset})
         sheet = _Sheet(plan.file.comparison.seeds, found)
         cells = [cell for cell in plan.cells if cell.dataset == dataset]
         here = [

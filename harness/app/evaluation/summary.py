@@ -65,6 +65,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Those in force that the numbers depend on (`harness.app.evaluation.in_force`)."""
     cautions: tuple[str, ...] = ()
     """What the numbers themselves warn of (`harness.app.evaluation.cautions`)."""
+    pool: str = ""
+    """Digest of the held-out people and goals (`harness.app.setup.inputs.pool_digest`); empty in older runs."""
     complete: bool
     """False where a budget or an interruption left episodes out."""
 

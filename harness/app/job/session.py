@@ -7,7 +7,7 @@ the progress line and to the budget, in this order.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import trio
@@ -17,7 +17,7 @@ from harness.app.evaluation.metrics import first_return
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import episode_seed
 from harness.core.conversation import Cast, Spent, converse
-from harness.core.errors import Interrupted, RunStopped
+from harness.core.errors import InputError, Interrupted, RunStopped
 from harness.core.log.episode import Assembler, Episode
 from harness.core.log.eventlog import EventLog
 from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Failure, Scenario, Transition
@@ -83,6 +83,7 @@ class Session:
 
         Raises `Interrupted` where a stop was requested before all were played.
         """
+        _refuse_other_scenarios(jobs, self.finished)
         waiting = [job for job in jobs if job.episode not in self.finished]
         self.progress.begin(jobs[0].phase, len(jobs), len(jobs) - len(waiting))
         tally = Tally(len(waiting))
@@ -130,6 +131,17 @@ class Session:
             failed = isinstance(event, EpisodeEnded) and event.stop == "error"
             self.progress.ended(None if failed else first_return(episode, self.config.rl.gamma, "literal"), failed)
         self._budget.check()
+
+
+def _refuse_other_scenarios(jobs: Sequence[EpisodeStarted], finished: Mapping[str, Episode]) -> None:
+    """`InputError` where a finished episode is of another person or goal than its job: two samples would be mixed."""
+    for job in jobs:
+        known = finished.get(job.episode)
+        if known is not None and known.started.scenario != job.scenario:
+            raise InputError(
+                f"episode {job.episode} was played with another persona or goal than these settings and this version "
+                "give: the run cannot go on; begin a new one"
+            )
 
 
 class _Budget:

@@ -16,7 +16,7 @@ from harness.app.evaluation.summary import Summary, differences, summarize_phase
 from harness.app.identity.sittings import cautions_of_sittings
 from harness.app.job.estimate import estimate
 from harness.app.settings.config import Config
-from harness.app.setup.inputs import Inputs
+from harness.app.setup.inputs import Inputs, pool_digest
 from harness.core.log import rundir
 from harness.core.log.eventlog import read_episodes, run_digest
 
@@ -58,6 +58,7 @@ def summarize(
         config_digest=config.digest,
         digest=run_digest(episodes),
         serving=serving,
+        pool=pool_digest(inputs.held_out),
         complete=all(len(by_phase[name]) == count for name, count in wanted.items()),
     )
     rundir.write_atomically(folder / rundir.SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))

@@ -209,6 +209,10 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     """Evaluations before warm-up, after warm-up and after RL, on the same held-out goals."""
 
     dialogues: Count = 150
+    """Held-out goals; n of them are the first n of every larger number."""
+    pool: Literal["final", "development"] = "final"
+    """Which held-out goals: settings are chosen on ``development``, and judged on ``final``. Both are drawn by
+    ``data.scenario_seed`` and the data alone, and no goal of one is in the other or trains."""
     phases: Annotated[tuple[Phase, ...], Meta(min_length=1)] = ("before", "warmup", "rl")
     """Which of them are played; a planner that does not learn has only ``before``."""
 

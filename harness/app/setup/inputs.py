@@ -6,7 +6,10 @@ Everything here is read and checked before a run directory is made and before an
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from harness.app.settings.config import Config
 from harness.core.errors import ConfigError, InputError
@@ -16,11 +19,14 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy, strategy_set
 from simulator.datasets.inspired import InspiredDataset
 from simulator.datasets.redial import RedialDataset, load_redial_graph
-from simulator.goals import draw_goals, draw_scenarios, split_goals
+from simulator.goal_pools import GoalPools
+from simulator.goals import draw_scenarios
 from simulator.personas import PERSONAS
 
 TRAINING_GOALS = 400
-"""Distinct goals that training draws from at most: more would take held-out films away in small graphs."""
+"""Distinct goals that training draws from at most; further episodes meet them again."""
+PREFIXES = {"final": "eval", "development": "dev"}
+"""Of scenario ids, by pool: people of two pools have their own names, traits and luck."""
 REDIAL_FILES = ("kg.json", "id2info.json", "entity2id.json", "relation2id.json", "item_ids.json", "valid_data.jsonl")
 
 
@@ -32,6 +38,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     dialogues: tuple[Dialogue, ...]
     """Human dialogues with strategy labels; empty where no warm-up data are configured."""
     held_out: tuple[Scenario, ...]
+    """A function of graph, dialogues, scenario seed and `evaluation.pool`; the first n are the same for all longer."""
     training: tuple[Scenario, ...]
     notes: tuple[str, ...]
     """What was dropped, skipped or filled up on the way, one sentence each."""
@@ -60,27 +67,28 @@ def read_inputs(config: Config) -> Inputs:
         raise ConfigError("data.inspired: the warm-up needs at least 2 dialogues with labelled recommender turns")
     if config.data.goals == "inspired" and not dialogues:
         raise ConfigError("data.inspired: goals and warm-up need an INSPIRED-format file, and none is named")
-    held_out = config.evaluation.dialogues
-    goals, report = draw_goals(
-        graph,
-        goal_source,
-        count=held_out + min(max(config.training_episodes, 1), TRAINING_GOALS),
-        seed=drawn_by,
-        beyond=True,
-    )
-    notes += [*graph.notes, str(report)]
-    training_goals, held_out_goals = split_goals(goals, held_out=held_out, seed=drawn_by)
+    pools, pool = GoalPools(graph, goal_source, seed=drawn_by), config.evaluation.pool
+    held_out = pools.held_out(pool, config.evaluation.dialogues)
+    training = pools.training(min(max(config.training_episodes, 1), TRAINING_GOALS), seed=config.run.seed)
+    notes += [*graph.notes, f"held-out goals ({pool} pool): {held_out.report}", f"training goals: {training.report}"]
     return Inputs(
         graph=graph,
         strategies=strategies,
         dialogues=dialogues,
-        held_out=draw_scenarios(held_out_goals, PERSONAS, seed=drawn_by, prefix="eval", count=held_out),
+        held_out=draw_scenarios(
+            held_out.goals, PERSONAS, seed=drawn_by, prefix=PREFIXES[pool], count=len(held_out.goals)
+        ),
         training=draw_scenarios(
-            training_goals, PERSONAS, seed=config.run.seed, prefix="train", count=config.training_episodes
+            training.goals, PERSONAS, seed=config.run.seed, prefix="train", count=config.training_episodes
         ),
         notes=tuple(notes),
         files=digests(config),
     )
+
+
+def pool_digest(scenarios: Sequence[Scenario]) -> str:
+    """SHA-256 of held-out scenarios: ids, personas and goals. Results are paired only where it is the same."""
+    return hashlib.sha256(msgspec.json.encode(scenarios)).hexdigest()
 
 
 def episode_seed(config: Config, scenario: Scenario) -> int:

@@ -12,7 +12,7 @@ from harness.app.evaluation.statistics import estimate
 from harness.app.job.session import TRAIN
 from harness.app.report.shares import shares_over_progress
 from harness.app.settings.config import Config
-from harness.app.setup.inputs import read_inputs
+from harness.app.setup.inputs import pool_digest, read_inputs
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
 from harness.core.log.eventlog import read_episodes, run_digest
@@ -55,6 +55,8 @@ class CellResult(Struct, frozen=True, kw_only=True):
     shares: list[dict[str, float]]
     """Strategy shares over conversation progress (Fig. 3)."""
     curve: tuple[Point, ...]
+    pool: str = ""
+    """Digest of the held-out people and goals; empty in results of older versions."""
 
 
 def read_result(folder: Path) -> CellResult | None:
@@ -89,6 +91,7 @@ def measure(arm: str, seed: int, config: Config, folder: Path, seconds: float) -
         personas={e.started.scenario.id: e.started.scenario.persona.name for e in found},
         shares=shares_over_progress(found, inputs.strategies),
         curve=_curve(trained, config),
+        pool=pool_digest(inputs.held_out),
     )
     rundir.write_atomically(folder / RESULT, msgspec.json.format(msgspec.json.encode(result), indent=1))
     return result

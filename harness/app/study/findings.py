@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from harness.app.evaluation.metrics import RATES
+from harness.app.evaluation.pools import refuse_other_pools
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.evaluation.two_way import Difference, Kind, Table, compare_two_way, estimate_two_way, holm, table
 from harness.app.study.cell import CellResult
@@ -72,6 +73,7 @@ class Findings(Struct, frozen=True, kw_only=True):
 
 def find(plan: Plan, results: Sequence[CellResult], *, world: str, decisions: str) -> Findings:
     """Pure. Arms without a finished cell are left out and named in ``missing``."""
+    refuse_other_pools({f"{result.arm}.s{result.seed}": result.pool for result in results})
     study = Tables(plan, results)
     done = {(result.arm, result.seed) for result in results}
     rows = tuple(_row(plan, study, arm) for arm in plan.file.arms if study.seeds(arm))
