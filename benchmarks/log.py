@@ -22,7 +22,8 @@ from harness.app.commands.run import run as play_run
 from harness.app.console.progress import Progress
 from harness.app.replay.past import open_past
 from harness.app.replay.verify import verified
-from harness.core.log.eventlog import open_log, read_episodes, read_events
+from harness.core.log.eventlog import open_log
+from harness.core.log.loggedepisodes import read_episodes, read_events
 from harness.core.log.rundir import EPISODES
 from harness.core.messages import Event
 

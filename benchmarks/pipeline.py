@@ -29,6 +29,7 @@ from harness.app.settings.configfile import config_from_tree
 from harness.app.setup.inputs import Inputs, read_inputs
 from harness.app.setup.wiring import index_of, open_players, planner_of
 from harness.core.log.eventlog import open_log
+from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.log.tape import TAPE, open_tape
 from harness.core.messages import ChatReply, ChatRequest, Scenario, Struct
 from harness.core.model.llm import OpenAIChat
@@ -135,7 +136,8 @@ async def at_work(
             ) as players,
             open_log(folder / "episodes.jsonl", run_sync=tape.then_log) as events,
         ):
-            yield Session(config, events, players, progress, Stopping(0.0), ()), inputs, episodes
+            finished = EpisodeIndex(folder / "episodes.jsonl")
+            yield Session(config, events, players, progress, Stopping(0.0), finished), inputs, episodes
 
 
 def scenarios(inputs: Inputs, count: int) -> list[Scenario]:

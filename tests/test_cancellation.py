@@ -17,7 +17,8 @@ from experts.preference_reasoner import PreferenceReasoner
 from experts.reward import RewardExpert
 from harness.core.conversation import Cast, converse
 from harness.core.lane import run_inline
-from harness.core.log.eventlog import open_log, read_episodes, read_events
+from harness.core.log.eventlog import open_log
+from harness.core.log.loggedepisodes import read_episodes, read_events
 from harness.core.messages import ChatRequest, State
 from harness.core.model.ledger import Ledger
 from harness.domain.knowledge_graph import KnowledgeGraph

@@ -17,7 +17,7 @@ from harness.app.comparison.cell import RESULT, read_result, run_cell
 from harness.app.comparison.plan import read_plan
 from harness.app.comparison.results import Comparison
 from harness.core.errors import ConfigError, InputError, Interrupted, RunStopped
-from harness.core.log.eventlog import read_episodes
+from harness.core.log.loggedepisodes import read_episodes
 
 ROOT = Path(__file__).parent.parent
 FILE = """

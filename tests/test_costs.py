@@ -19,7 +19,8 @@ from harness.app.commands.run import run
 from harness.app.evaluation.summary import Summary
 from harness.core.conversation import Cast, converse
 from harness.core.lane import run_inline
-from harness.core.log.eventlog import EventLog, open_log, read_episodes
+from harness.core.log.eventlog import EventLog, open_log
+from harness.core.log.loggedepisodes import read_episodes
 from harness.core.messages import RecommenderTurn, Scenario, Score, SeekerReply, State
 
 TURNS = 4

@@ -16,8 +16,11 @@ from trio.testing import MockClock
 
 from harness.core.errors import DataError, InputError, RunStopped
 from harness.core.log import eventlog
+from harness.core.log.checkedlines import repair
 from harness.core.log.codec import decode_event, encode_event
-from harness.core.log.eventlog import open_log, read_episodes, read_events, repair, run_digest
+from harness.core.log.eventlog import open_log
+from harness.core.log.loggedepisodes import read_episodes, read_events
+from harness.core.log.rundigest import run_digest
 from harness.core.messages import EpisodeEnded, Event, Opening
 
 any_text = st.text(st.characters(exclude_categories=())) | st.sampled_from(

@@ -22,7 +22,8 @@ from harness.app.settings.config import Config, settings
 from harness.app.settings.configfile import config_from_tree, load_config
 from harness.core.errors import ConfigError, DataError, InputError
 from harness.core.log.codec import encode_event
-from harness.core.log.eventlog import open_log, read_episodes
+from harness.core.log.eventlog import open_log
+from harness.core.log.loggedepisodes import read_episodes
 from harness.core.messages import ChatRequest, EpisodeEnded, Score
 from harness.core.model.wire import UnreadableReply, decode_chat, error_text
 from harness.domain.strategies import STRATEGIES

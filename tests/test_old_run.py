@@ -16,7 +16,8 @@ from harness.app.commands.report import report
 from harness.app.commands.run import resume
 from harness.app.commands.runs import runs
 from harness.core.errors import InputError
-from harness.core.log.eventlog import read_episodes, run_digest
+from harness.core.log.loggedepisodes import read_episodes
+from harness.core.log.rundigest import run_digest
 
 ROOT = Path(__file__).parent.parent
 OLD = Path(__file__).parent / "data" / "run_format_0"
@@ -47,9 +48,10 @@ def test_the_digest_is_the_old_one(old: Path) -> None:
 
 def test_it_is_listed_compared_and_shown(old: Path, said: Console) -> None:
     assert runs(old, said) == 1
+    assert "complete, log not checked" in text(said)
     diff(old, old, said)
-    assert f"the same, {DIGEST[:12]}" in text(said)
-    assert report(old, None, said, show=False).stat().st_size > 10_000
+    assert f"the same, {DIGEST[:12]} (a log has no checksums: not checked)" in text(said)
+    assert "not checked: it is of a version without checksums" in report(old, None, said, show=False).read_text()
     assert plot(old, None, said)
     written = export(old, None, said, parquet=True, jsonl=True, planner=False)
     rows = [msgspec.json.decode(line) for line in written[1].read_bytes().splitlines()]
@@ -62,7 +64,8 @@ def test_its_log_and_tape_are_read(old: Path, said: Console) -> None:
 
 
 def test_a_whole_one_is_complete_and_an_unfinished_one_is_not_gone_on_with(old: Path, said: Console) -> None:
-    assert resume(old, None, [], said, quiet=True).digest == DIGEST
+    assert resume(old, None, [], said, quiet=False).digest == DIGEST
+    assert "whether it is whole was not checked" in text(said)
     (old / "summary.json").unlink()
     log = (old / "episodes.jsonl").read_bytes()
     (old / "episodes.jsonl").write_bytes(log[: len(log) // 2])

@@ -20,7 +20,7 @@ from harness.app.commands import run as running
 from harness.app.commands.replay import Question, replay
 from harness.app.settings.configfile import load_config
 from harness.core.errors import ConfigError, ReplyError
-from harness.core.log.eventlog import read_episodes
+from harness.core.log.loggedepisodes import read_episodes
 from harness.core.messages import Decision, State
 from harness.core.model.llm import Capabilities, OpenAIChat
 from harness.domain.knowledge_graph import KnowledgeGraph

@@ -149,11 +149,14 @@ def assembled(events: list[Event]) -> Episode:
 
 
 def test_the_logged_planner_knows_its_turns_only() -> None:
-    policy = LoggedPolicy([assembled(events_of("e", 0, turns=1))])
-    first, second = assembled(events_of("e", 0, turns=1)).states()
-    assert policy.distribution(first) == UNIFORM
-    with pytest.raises(Unlogged, match="turn 2 of episode e"):
-        policy.distribution(second)
+    policy, episode = LoggedPolicy(), assembled(events_of("e", 0, turns=1))
+    first, second = episode.states()
+    with policy.repeating(episode):
+        assert policy.distribution(first) == UNIFORM
+        with pytest.raises(Unlogged, match="turn 2 of episode e"):
+            policy.distribution(second)
+    with pytest.raises(Unlogged, match="turn 1 of episode e"):
+        policy.distribution(first)
 
 
 def test_the_same_judge_says_the_same(folder: Path, tmp_path: Path) -> None:

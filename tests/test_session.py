@@ -12,8 +12,8 @@ from harness.app.job.session import Session
 from harness.app.settings.config import Config, Scheduler
 from harness.core.conversation import Cast, Spent
 from harness.core.errors import InputError
-from harness.core.log.episode import Episode
-from harness.core.log.eventlog import open_log, read_episodes
+from harness.core.log.eventlog import open_log
+from harness.core.log.loggedepisodes import EpisodeIndex, LoggedEpisodes, read_episodes
 from harness.core.messages import RecommenderTurn, Scenario, Score, SeekerReply, State
 from harness.core.scheduler import Stopping
 
@@ -56,15 +56,15 @@ class Players:
 def test_bugs_before_and_in_a_conversation_are_finished_episodes(tmp_path: Path) -> None:
     path = tmp_path / "episodes.jsonl"
 
-    async def main() -> tuple[Episode, ...]:
+    async def main() -> LoggedEpisodes:
         async with open_log(path) as log:
             progress = Progress(Console(quiet=True), quiet=True)
             one_by_one = Config(scheduler=Scheduler(max_live_conversations=1))
-            session = Session(one_by_one, log, Players(), progress, Stopping(1.0), ())
+            session = Session(one_by_one, log, Players(), progress, Stopping(1.0), EpisodeIndex(path))
             return await session.play(session.jobs("before", [scenario(f"s{n}") for n in range(4)], lambda index: 0))
 
     played = trio.run(main)
-    assert read_episodes(path) == played
+    assert list(read_episodes(path)) == list(played)
     assert [episode.ended.stop for episode in played if episode.ended] == ["judge", "error", "error", "judge"]
     failures = [episode.ended.failure for episode in played if episode.ended and episode.ended.failure]
     assert [failure.kind for failure in failures] == ["bug", "bug"]
@@ -75,7 +75,8 @@ def test_an_episode_of_another_person_or_goal_is_not_taken_for_the_one_asked_for
     async def main() -> None:
         async with open_log(tmp_path / "episodes.jsonl") as log:
             progress = Progress(Console(quiet=True), quiet=True)
-            session = Session(Config(), log, Players(), progress, Stopping(1.0), ())
+            finished = EpisodeIndex(tmp_path / "episodes.jsonl")
+            session = Session(Config(), log, Players(), progress, Stopping(1.0), finished)
             await session.play(session.jobs("before", [scenario("s0")], lambda index: 0))
             with pytest.raises(InputError, match="episode before-000000 was played with another persona or goal"):
                 await session.play(session.jobs("before", [scenario("s1")], lambda index: 0))

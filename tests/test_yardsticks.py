@@ -18,7 +18,7 @@ from harness.app.setup.inputs import episode_seed, read_inputs
 from harness.app.setup.rule_policy import RulePolicy
 from harness.core import seeds
 from harness.core.errors import ConfigError, ExpertError, InputError
-from harness.core.log.eventlog import read_episodes
+from harness.core.log.loggedepisodes import read_episodes
 from harness.core.messages import State, Turn
 from harness.domain.text_encoder import load_encoder
 from learner.checkpoint import load_checkpoint, save_checkpoint

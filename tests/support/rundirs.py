@@ -12,8 +12,10 @@ from harness.app.evaluation.summary import Summary, differences, summarize_phase
 from harness.app.settings.configfile import load_config
 from harness.app.settings.manifest import encode, manifest_of
 from harness.core.log import rundir
+from harness.core.log.checkedlines import Chain, mark_of
 from harness.core.log.codec import encode_event
-from harness.core.log.eventlog import read_episodes, run_digest
+from harness.core.log.loggedepisodes import read_episodes
+from harness.core.log.rundigest import run_digest
 from harness.core.messages import (
     Attribute,
     Decision,
@@ -55,13 +57,14 @@ def write_run(
     graph = KnowledgeGraph.load(Path(config.data.knowledge_graph))
     rundir.create(folder, encode(manifest_of(config, {"data.inspired": "0" * 64})))
     spoken = list(texts) or ["I like this.", "Tell me more.", "Not for me."]
+    chain = Chain()
     lines = [
-        encode_event(event)
+        chain.sealed(encode_event(event))
         for phase, version in PHASES.items()
         for index in range(dialogues)
         for event in events(graph, phase, version, index, turns, spoken, persona)
     ]
-    (folder / rundir.EPISODES).write_bytes(b"".join(line + b"\n" for line in lines))
+    (folder / rundir.EPISODES).write_bytes(b"".join(lines))
     (folder / rundir.METRICS).write_bytes(_metrics())
     if summary:
         _summarize(folder, graph)
@@ -174,6 +177,7 @@ def _summarize(folder: Path, graph: KnowledgeGraph) -> None:
         seed=0,
         config_digest=config.digest,
         digest=run_digest(episodes),
+        log=mark_of(folder / rundir.EPISODES),
         complete=True,
     )
     rundir.write_atomically(folder / rundir.SUMMARY, msgspec.json.encode(summary))

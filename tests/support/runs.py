@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from harness.core.log.episode import Episode
-from harness.core.log.eventlog import read_episodes
+from harness.core.log.loggedepisodes import read_episodes
 from learner.checkpoint import load_checkpoint, newest_checkpoint
 from support.forked import ROOT, Child, Forkery
 from support.world import World

@@ -39,7 +39,7 @@ from harness.app.setup.servers import open_server
 from harness.app.setup.wiring import check_models, secrets_of
 from harness.core.errors import HarnessError, InputError, Interrupted, RunStopped, leaves
 from harness.core.log import rundir
-from harness.core.log.eventlog import read_episodes
+from harness.core.log.loggedepisodes import read_episodes
 from harness.core.messages import Struct
 from harness.core.scheduler import Stopping
 

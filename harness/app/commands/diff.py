@@ -54,7 +54,10 @@ def diff(first: Path, second: Path, console: Console) -> None:
         same = a.summary.digest == b.summary.digest
         digests = a.summary.digest[:12], b.summary.digest[:12]
         console.print(
-            Text(f"run digest: {'the same, ' + digests[0] if same else f'A {digests[0]}, B {digests[1]}'}"),
+            Text(
+                f"run digest: {'the same, ' + digests[0] if same else f'A {digests[0]}, B {digests[1]}'}"
+                + ("" if a.checked and b.checked else " (a log has no checksums: not checked)")
+            ),
             soft_wrap=True,
         )
     for phase in a.phases:

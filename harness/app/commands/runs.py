@@ -1,6 +1,7 @@
 """`runs`: the run directories of a folder (or that folder, if it is one) with their headline, newest first.
 
-It reads summaries only.
+The numbers are those of the summaries; that a summary's log is still what it was made from is checked (a gigabyte a
+second or so), since a summary outlives a damaged log.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.app.evaluation.log_check import check_log
 from harness.app.evaluation.statistics import Estimate
 from harness.app.evaluation.summary import Summary
-from harness.core.errors import InputError
+from harness.core.errors import CheckFailed, DataError, InputError
 from harness.core.log import rundir
 from harness.core.sections import one_line
 
@@ -25,7 +27,10 @@ HEADLINE = {"mean_return": "R_1", "conv_sr": "Conv-SR", "turns": "turns"}
 
 
 def runs(folder: Path, console: Console) -> int:
-    """Print the table; returns how many there are. `InputError` where the folder is none."""
+    """Print the table; returns how many there are.
+
+    Raises `InputError` where the folder is none and, at the end, `CheckFailed` where a log is damaged.
+    """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     there = [folder] if (folder / rundir.CONFIG).is_file() else list(folder.iterdir())
@@ -38,28 +43,43 @@ def runs(folder: Path, console: Console) -> int:
     )
     for heading in ("run", "state", "phase", *HEADLINE.values(), "n", "time", "world"):
         table.add_column(heading, justify="right" if heading in (*HEADLINE.values(), "n", "time") else "left")
+    damage: list[str] = []
     for path in found:
-        table.add_row(*(Text(one_line(cell)) for cell in _row(path)))
+        table.add_row(*(Text(one_line(cell)) for cell in _row(path, damage)))
     console.print(table)
+    for sentence in damage:
+        console.print(Text(one_line(sentence)), soft_wrap=True)
+    if damage:
+        raise CheckFailed(f"the logs of {len(damage)} of {len(found)} run directories are damaged")
     return len(found)
 
 
-def _row(path: Path) -> list[str]:
+def _row(path: Path, damage: list[str]) -> list[str]:
+    """The cells of one directory; what is wrong with its log is added to ``damage``."""
     if not (path / rundir.EPISODES).exists() and (path / "cells").is_dir():
         return [path.name, _collection(path), *[""] * (len(HEADLINE) + 4)]
     try:
         summary = msgspec.json.decode((path / rundir.SUMMARY).read_bytes(), type=Summary)
     except FileNotFoundError:
-        return [path.name, "no summary yet", *[""] * (len(HEADLINE) + 4)]
+        return [path.name, _checked(path, None, "no summary yet", damage), *[""] * (len(HEADLINE) + 4)]
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return [path.name, "unreadable summary", *[""] * (len(HEADLINE) + 4)]
-    state = "complete" if summary.complete else "incomplete"
+        return [path.name, _checked(path, None, "unreadable summary", damage), *[""] * (len(HEADLINE) + 4)]
+    state = _checked(path, summary, "complete" if summary.complete else "incomplete", damage)
     if not summary.phases:
         return [path.name, state, *[""] * (len(HEADLINE) + 4)]
     last = summary.phases[-1]
     values = [_mean(last.metrics.get(metric)) for metric in HEADLINE]
     world = "scripted" if summary.world.startswith("scripted world") else summary.world
     return [path.name, state, last.name, *values, str(last.episodes - last.errors), f"{summary.seconds:.0f} s", world]
+
+
+def _checked(path: Path, summary: Summary | None, state: str, damage: list[str]) -> str:
+    try:
+        whole = check_log(path, summary)
+    except DataError as error:
+        damage.append(f"{path.name}: {error}")
+        return f"{state}, LOG DAMAGED"
+    return state if whole else f"{state}, log not checked"
 
 
 def _collection(path: Path) -> str:

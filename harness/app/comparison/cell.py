@@ -30,8 +30,10 @@ from harness.app.setup.inputs import Inputs, pool_digest
 from harness.app.setup.wiring import NetworkPlayers, fixed_planner_of, open_models, open_players
 from harness.core.errors import DataError, Interrupted
 from harness.core.log import rundir
+from harness.core.log.checkedlines import repair
 from harness.core.log.episode import Episode
-from harness.core.log.eventlog import open_log, read_episodes, repair
+from harness.core.log.eventlog import open_log
+from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.scheduler import Stopping
 from harness.core.seams import Policy
 from learner.checkpoint import load_checkpoint
@@ -75,7 +77,7 @@ async def run_cell(
     policy = await trio.to_thread.run_sync(_policy, cell, config, inputs, directory, workshop)
     index = await trio.to_thread.run_sync(workshop.index, config, inputs, progress.advance)
     log_path = directory / rundir.EPISODES
-    finished = read_episodes(log_path) if log_path.exists() else ()
+    finished = EpisodeIndex(log_path)
     baseline = RSO_ITSELF if cell.kind == "rso" else cell.kind
     async with (
         open_models(config, inputs, directory, progress) as models,

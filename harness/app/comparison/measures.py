@@ -19,7 +19,7 @@ from harness.app.evaluation.persuasion import PersuasionCounts, count_persuasion
 from harness.app.evaluation.summary import tokens_by_role
 from harness.app.settings.config import Config
 from harness.core.log.episode import Episode
-from harness.core.log.eventlog import run_digest
+from harness.core.log.rundigest import run_digest
 from harness.core.messages import Struct, Usage
 from harness.domain.knowledge_graph import KnowledgeGraph
 from simulator.goals import chance_recall

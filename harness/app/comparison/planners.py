@@ -22,7 +22,8 @@ from harness.app.job.training import Training as Trainer
 from harness.app.setup.wiring import fixed_planner_of, open_models, open_players
 from harness.core.errors import InputError
 from harness.core.log import rundir
-from harness.core.log.eventlog import open_log, read_episodes
+from harness.core.log.eventlog import open_log
+from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.scheduler import Stopping
 from learner.checkpoint import checkpoint_name, newest_checkpoint
 from learner.versions import PolicyVersions
@@ -58,7 +59,7 @@ async def train(
     versions = PolicyVersions(lag=config.rl.policy_lag)
     versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
     log_path = directory / rundir.EPISODES
-    finished = read_episodes(log_path) if log_path.exists() else ()
+    finished = EpisodeIndex(log_path)
     with MetricsFile(directory) as metrics:
         async with (
             open_models(config, inputs, directory, progress) as models,

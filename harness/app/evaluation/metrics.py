@@ -6,7 +6,7 @@ An episode that failed (``stop == "error"``) has no measures at all: it is count
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from harness.core.log.episode import Episode
 from harness.domain.knowledge_graph import KnowledgeGraph
@@ -143,6 +143,15 @@ def headline(*, graph: KnowledgeGraph, threshold: float, gamma: float, horizon: 
         "label_mass": label_mass,
         "planner_label_mass": planner_label_mass,
     }
+
+
+def all_by_scenario(episodes: Iterable[Episode], measures: Mapping[str, Measure]) -> dict[str, dict[str, float | None]]:
+    """`by_scenario` for several measures, by name; the episodes are gone through once and not kept."""
+    found: dict[str, dict[str, float | None]] = {name: {} for name in measures}
+    for episode in episodes:
+        for name, measure in measures.items():
+            found[name] |= by_scenario([episode], measure)
+    return found
 
 
 def by_scenario(episodes: Iterable[Episode], measure: Measure) -> dict[str, float | None]:

@@ -6,14 +6,15 @@ every phase. What a phase lacks (a system that ranks nothing has no recall) is s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
 
-from harness.app.evaluation.metrics import RATES, Measure, by_scenario
+from harness.app.evaluation.metrics import RATES, Measure, all_by_scenario
 from harness.app.evaluation.serving import ServingReport
 from harness.app.evaluation.statistics import Estimate, estimate, paired_difference
+from harness.core.log.checkedlines import FileMark
 from harness.core.log.episode import Episode
 from harness.core.messages import Struct, Usage
 
@@ -67,6 +68,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     """What the numbers themselves warn of (`harness.app.evaluation.cautions`)."""
     pool: str = ""
     """Digest of the held-out people and goals (`harness.app.setup.inputs.pool_digest`); empty in older runs."""
+    log: FileMark | None = None
+    """The log that all of this was made from; None in runs of before its lines had checksums."""
     complete: bool
     """False where a budget or an interruption left episodes out."""
 
@@ -75,15 +78,13 @@ def summarize_phase(
     name: str, version: int, episodes: Sequence[Episode], measures: Mapping[str, Measure]
 ) -> PhaseSummary:
     """Estimates of all measures over one phase's finished episodes."""
+    found = all_by_scenario(episodes, measures)
     return PhaseSummary(
         name=name,
         policy_version=version,
         episodes=len(episodes),
         errors=sum(episode.ended is not None and episode.ended.stop == "error" for episode in episodes),
-        metrics={
-            metric: estimate(list(by_scenario(episodes, measure).values()), rate=metric in RATES)
-            for metric, measure in measures.items()
-        },
+        metrics={metric: estimate(list(found[metric].values()), rate=metric in RATES) for metric in measures},
     )
 
 
@@ -91,13 +92,11 @@ def differences(
     after: Sequence[Episode], before: Sequence[Episode], measures: Mapping[str, Measure]
 ) -> dict[str, Estimate]:
     """Paired differences of all measures between two phases."""
-    return {
-        metric: paired_difference(by_scenario(after, measure), by_scenario(before, measure))
-        for metric, measure in measures.items()
-    }
+    ours, theirs = all_by_scenario(after, measures), all_by_scenario(before, measures)
+    return {metric: paired_difference(ours[metric], theirs[metric]) for metric in measures}
 
 
-def tokens_by_role(episodes: Sequence[Episode]) -> dict[str, Usage]:
+def tokens_by_role(episodes: Iterable[Episode]) -> dict[str, Usage]:
     """Sum of all usage that the episodes' events record."""
     total: dict[str, Usage] = {}
     for episode in episodes:

@@ -19,7 +19,8 @@ from harness.app.identity.texts import texts_of, world_of
 from harness.app.settings.config import Config
 from harness.core.errors import DataError, InputError
 from harness.core.log import rundir
-from harness.core.log.eventlog import read_events, repair, write_whole
+from harness.core.log.checkedlines import repair, write_whole
+from harness.core.log.loggedepisodes import read_events
 from harness.core.messages import EpisodeEnded, Struct
 
 SITTINGS = "sittings.jsonl"

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from harness.app.console.logs import logging_to
 from harness.app.console.progress import Progress
+from harness.app.evaluation.log_check import check_log, missing_bytes
 from harness.app.evaluation.serving import ServingReport, serving_watched
 from harness.app.evaluation.summary import Summary, summarize_phase
 from harness.app.identity.sittings import identity_of, refuse_other_texts, sit_down
@@ -46,9 +47,10 @@ from harness.app.setup.wiring import (
     planner_of,
     secrets_of,
 )
-from harness.core.errors import HarnessError, Interrupted
+from harness.core.errors import DataError, HarnessError, Interrupted
 from harness.core.log import rundir
-from harness.core.log.eventlog import open_log, read_episodes
+from harness.core.log.eventlog import open_log
+from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.log.tape import TAPE, open_tape
 from harness.core.scheduler import Stopping
 from learner.checkpoint import load_checkpoint
@@ -82,8 +84,8 @@ def go_on(
     inputs = read_inputs(wanted)
     refuse_other_files(manifest, inputs.files)
     known = read_summary(folder)
-    if known is not None and known.complete:
-        progress = Progress(console, quiet=quiet)
+    progress = Progress(console, quiet=quiet)
+    if _log_is_whole(folder, known, progress) and known is not None and known.complete:
         progress.say(f"the run is complete: nothing is left to play in {folder}")
         show(known, console)
         return known
@@ -95,6 +97,22 @@ def go_on(
         return sit_down(folder, manifest.identity, now, accept_changes=accept_changes)
 
     return _execute(wanted, inputs, folder, console, quiet=quiet, sit=sit)
+
+
+def _log_is_whole(folder: Path, known: Summary | None, progress: Progress) -> bool:
+    """False, and said, where the log lacks some of what the summary was made from; `DataError` for a damaged one."""
+    missing = missing_bytes(folder, known)
+    try:
+        checked = check_log(folder, None if missing else known)
+    except DataError as error:
+        raise DataError(f"{error}; put a whole copy in its place, or cut it before the damage and resume") from None
+    if missing:
+        progress.say(
+            f"the log lacks {missing:,} bytes of what {rundir.SUMMARY} was made from: what is missing is played again"
+        )
+    elif known is not None and not checked:
+        progress.say("the log is of a version without checksums: whether it is whole was not checked")
+    return not missing
 
 
 def _check_start(config: Config, inputs: Inputs) -> None:
@@ -166,7 +184,7 @@ async def _at_work(
     versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
     progress.begin("reading the films", len(inputs.graph.items))
     index = await trio.to_thread.run_sync(index_of, inputs, _until_cancelled(progress.advance))
-    finished = read_episodes(folder / rundir.EPISODES) if (folder / rundir.EPISODES).exists() else ()
+    finished = EpisodeIndex(folder / rundir.EPISODES)
     with MetricsFile(folder) as metrics, open_tape(folder / TAPE) as tape:
         async with (
             open_models(config, inputs, folder, progress) as models,

@@ -14,7 +14,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
 from harness.core.errors import RunStopped
-from harness.core.log.eventlog import repair, write_whole
+from harness.core.log.checkedlines import repair, write_whole
 from harness.core.log.rundir import METRICS, TENSORBOARD
 
 

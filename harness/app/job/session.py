@@ -1,13 +1,13 @@
 """What the phases of one run share: the log, the players, the count of what was spent, and playing a phase.
 
 A phase is a list of scenarios. Those that the log already holds finished are not played again, which is all that
-`resume` needs to know. Every recorded event passes through `Session.record`: to the log, to the episodes in memory, to
-the progress line and to the budget, in this order.
+`resume` needs to know. Every recorded event passes through `Session.record`: to the log, to the progress line and to
+the budget, in this order. Finished episodes are not kept: what was played is read from the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import trio
@@ -20,6 +20,7 @@ from harness.core.conversation import Cast, Spent, converse
 from harness.core.errors import InputError, Interrupted, RunStopped
 from harness.core.log.episode import Assembler, Episode
 from harness.core.log.eventlog import EventLog
+from harness.core.log.loggedepisodes import EpisodeIndex, LoggedEpisodes
 from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Failure, Scenario, Transition
 from harness.core.scheduler import Stopping, Tally, run_conversations
 
@@ -48,14 +49,16 @@ class Session:
         players: Players,
         progress: Progress,
         stopping: Stopping,
-        finished: Sequence[Episode],
+        finished: EpisodeIndex,
     ) -> None:
+        """``finished``: those of the log that ``log`` writes."""
         self.config = config
         self.log = log
         self.players = players
         self.progress = progress
         self.stopping = stopping
-        self.finished = {episode.id: episode for episode in finished}
+        self.finished = finished
+        """As of the end of the last phase."""
         self.turns = 0
         """Played in this sitting."""
         self._assembler = Assembler()
@@ -78,13 +81,13 @@ class Session:
 
     async def play(
         self, jobs: Sequence[EpisodeStarted], *, admit: Callable[[EpisodeStarted], Awaitable[None]] | None = None
-    ) -> tuple[Episode, ...]:
+    ) -> LoggedEpisodes:
         """Play the jobs that are not finished yet; returns all of them finished, in order.
 
         Raises `Interrupted` where a stop was requested before all were played.
         """
         _refuse_other_scenarios(jobs, self.finished)
-        waiting = [job for job in jobs if job.episode not in self.finished]
+        waiting = [job for job in jobs if not self.finished.has(job.episode)]
         self.progress.begin(jobs[0].phase, len(jobs), len(jobs) - len(waiting))
         tally = Tally(len(waiting))
 
@@ -113,9 +116,10 @@ class Session:
             failed=failed,
             admit=admit,
         )
-        if any(job.episode not in self.finished for job in jobs):
+        await trio.to_thread.run_sync(self.finished.refresh)
+        if any(not self.finished.has(job.episode) for job in jobs):
             raise Interrupted("interrupted")
-        return tuple(self.finished[job.episode] for job in jobs)
+        return self.finished.only(job.episode for job in jobs)
 
     async def record(self, event: Event) -> None:
         """Make an event part of the run; for an episode's end, return when it is durable."""
@@ -127,19 +131,18 @@ class Session:
             self.turns += 1
             self.progress.turn()
         if episode is not None:
-            self.finished[episode.id] = episode
             failed = isinstance(event, EpisodeEnded) and event.stop == "error"
             self.progress.ended(None if failed else first_return(episode, self.config.rl.gamma, "literal"), failed)
         self._budget.check()
 
 
-def _refuse_other_scenarios(jobs: Sequence[EpisodeStarted], finished: Mapping[str, Episode]) -> None:
+def _refuse_other_scenarios(jobs: Sequence[EpisodeStarted], finished: LoggedEpisodes) -> None:
     """`InputError` where a finished episode is of another person or goal than its job: two samples would be mixed."""
-    for job in jobs:
-        known = finished.get(job.episode)
-        if known is not None and known.started.scenario != job.scenario:
+    wanted = {job.episode: job.scenario for job in jobs if finished.has(job.episode)}
+    for known in finished.only(wanted):
+        if known.started.scenario != wanted[known.id]:
             raise InputError(
-                f"episode {job.episode} was played with another persona or goal than these settings and this version "
+                f"episode {known.id} was played with another persona or goal than these settings and this version "
                 "give: the run cannot go on; begin a new one"
             )
 
@@ -147,7 +150,7 @@ def _refuse_other_scenarios(jobs: Sequence[EpisodeStarted], finished: Mapping[st
 class _Budget:
     """Calls, tokens and seconds that may be spent; what a resumed run spent before counts too, but for the time."""
 
-    def __init__(self, config: Config, finished: Sequence[Episode]) -> None:
+    def __init__(self, config: Config, finished: Iterable[Episode]) -> None:
         self._limits = config.budget
         self._calls = self._tokens = 0
         self._since = trio.current_time()

@@ -18,7 +18,9 @@ from harness.app.job.estimate import estimate
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs, pool_digest
 from harness.core.log import rundir
-from harness.core.log.eventlog import read_episodes, run_digest
+from harness.core.log.checkedlines import mark_of
+from harness.core.log.loggedepisodes import EpisodeIndex
+from harness.core.log.rundigest import run_digest
 
 
 def measures_of(config: Config, inputs: Inputs) -> dict[str, Measure]:
@@ -32,11 +34,10 @@ def summarize(
     config: Config, inputs: Inputs, folder: Path, seconds: float, serving: dict[str, ServingReport]
 ) -> Summary:
     """From the log alone, but for how the servers served; written to `summary.json`."""
-    path = folder / rundir.EPISODES
-    episodes = read_episodes(path) if path.exists() else ()
+    episodes = EpisodeIndex(folder / rundir.EPISODES)
     measures = measures_of(config, inputs)
     wanted = estimate(config, inputs).phases
-    by_phase = {name: [episode for episode in episodes if episode.started.phase == name] for name in wanted}
+    by_phase = {name: episodes.of(name) for name in wanted}
     evaluations = {name: found for name, found in by_phase.items() if name != "train" and found}
     phases = tuple(
         summarize_phase(name, found[0].started.policy_version, found, measures) for name, found in evaluations.items()
@@ -59,6 +60,7 @@ def summarize(
         digest=run_digest(episodes),
         serving=serving,
         pool=pool_digest(inputs.held_out),
+        log=mark_of(folder / rundir.EPISODES),
         complete=all(len(by_phase[name]) == count for name, count in wanted.items()),
     )
     rundir.write_atomically(folder / rundir.SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))

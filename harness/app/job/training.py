@@ -7,7 +7,7 @@ so a resumed run loads a checkpoint and sends the finished episodes through the 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import trio
@@ -17,6 +17,7 @@ from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.session import TRAIN, Session
 from harness.app.settings.config import Config
 from harness.core.log.episode import Episode
+from harness.core.log.loggedepisodes import LoggedEpisodes
 from harness.core.messages import Dialogue, EpisodeStarted, Event, Scenario
 from learner.checkpoint import checkpoint_name, load_checkpoint, newest_checkpoint, save_checkpoint
 from learner.health import UpdateReport
@@ -101,13 +102,13 @@ class Training:
         await trio.to_thread.run_sync(self._save, self._planner, WARMED_UP, None)
         self._versions.publish(WARMED_UP, self._planner.snapshot())
 
-    async def reinforce(self, scenarios: tuple[Scenario, ...]) -> tuple[Episode, ...]:
+    async def reinforce(self, scenarios: tuple[Scenario, ...]) -> LoggedEpisodes:
         """Play all training scenarios and make all updates (Eq. 7); returns the training episodes."""
         config, versions = self._config.rl, self._versions
-        learner = self._learner()
         jobs = self._session.jobs(
             TRAIN, scenarios, lambda index: acting_version(index, config.batch_episodes, config.policy_lag)
         )
+        learner = self._learner(self._covered(jobs))
 
         async def admit(job: EpisodeStarted) -> None:
             await versions.wait_for(job.policy_version)
@@ -120,7 +121,10 @@ class Training:
                 self._session.progress.say(f"update {report.version} was refused: {report.refused}")
 
         send, receive = trio.open_memory_channel[Event](CHANNEL)
-        finished = [self._session.finished[job.episode] for job in jobs if job.episode in self._session.finished]
+        known = self._session.finished
+        # What the learner's version has consumed already is not read again.
+        consumed = learner.version * config.batch_episodes
+        finished = known.only(job.episode for job in jobs[consumed:] if known.has(job.episode))
 
         async def feed(logged: trio.MemoryReceiveChannel[Event]) -> None:
             async with send:
@@ -138,8 +142,16 @@ class Training:
                 nursery.cancel_scope.cancel()
         return episodes
 
-    def _learner(self) -> Learner:
-        """The learner at the version from which every version that is still needed can be made again."""
+    def _covered(self, jobs: Sequence[EpisodeStarted]) -> int:
+        """The last version whose episodes the log holds; one that was cut or restored is older than checkpoints."""
+        finished = 0
+        while finished < len(jobs) and self._session.finished.has(jobs[finished].episode):
+            finished += 1
+        return self.updates if finished == len(jobs) else finished // self._config.rl.batch_episodes
+
+    def _learner(self, covered: int) -> Learner:
+        """The learner at the version from which every version that is still needed can be made again; at most the one
+        that the log covers."""
         config = self._config.rl
         learner = Learner(
             self._planner,
@@ -158,6 +170,12 @@ class Training:
         )
         newest = newest_checkpoint(self._checkpoints)
         reached = load_checkpoint(newest).meta.version if newest else WARMED_UP
+        if reached > covered:
+            self._session.progress.say(
+                f"the log is older than the checkpoints: it holds what {covered} of their {reached} updates were made "
+                f"from, so training goes on from version {covered}"
+            )
+            reached = covered
         # Unfinished episodes act with versions from reached - lag on: those in between are replayed, and published.
         start = newest_checkpoint(self._checkpoints, at_most=max(WARMED_UP, reached - config.policy_lag))
         if start is not None and (checkpoint := load_checkpoint(start)).meta.version > WARMED_UP:

@@ -6,14 +6,16 @@ says so) and the planner repeats what it was logged to have done. Nothing is wri
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import trio
 
 from harness.app.console.progress import Progress
+from harness.app.evaluation.log_check import refuse_another_log
 from harness.app.job.session import TRAIN
+from harness.app.job.summary import read_summary
 from harness.app.settings.config import Config
 from harness.app.settings.manifest import config_of, read_manifest, refuse_other_files
 from harness.app.setup.inputs import Inputs, read_inputs
@@ -22,7 +24,7 @@ from harness.core.conversation import converse
 from harness.core.errors import ExpertError, InputError
 from harness.core.log import rundir
 from harness.core.log.episode import Episode, build
-from harness.core.log.eventlog import read_episodes
+from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.log.tape import TAPE, NotRecorded, Recorded, Served
 from harness.core.messages import Event, State, Struct
 from harness.core.scheduler import Stopping
@@ -38,7 +40,7 @@ class PastRun(Struct, frozen=True, kw_only=True):
     folder: Path
     config: Config
     inputs: Inputs
-    episodes: tuple[Episode, ...]
+    episodes: Sequence[Episode]
     """Finished ones, by phase and index."""
 
     def episode(self, name: str) -> Episode:
@@ -69,10 +71,11 @@ def open_past(folder: Path, phases: Sequence[str] = ()) -> PastRun:
     inputs = read_inputs(config)
     refuse_other_files(manifest, inputs.files)
     path = folder / rundir.EPISODES
-    episodes = read_episodes(path) if path.exists() else ()
-    kept = tuple(episode for episode in episodes if not phases or episode.started.phase in phases)
+    episodes = EpisodeIndex(path)
+    refuse_another_log(folder, read_summary(folder))
+    kept = episodes.of(*phases) if phases else episodes
     if not kept:
-        there = ", ".join(sorted({episode.started.phase for episode in episodes})) or "none"
+        there = ", ".join(sorted(episodes.counts)) or "none"
         raise InputError(f"{folder} has no finished episode to replay (phases with any: {there})")
     return PastRun(folder=folder, config=config, inputs=inputs, episodes=kept)
 
@@ -84,15 +87,25 @@ class Unlogged(ExpertError):
 
 
 class LoggedPolicy(Immediate):
-    """A `Policy` that repeats the logged distributions; `Unlogged` beyond them."""
+    """A `Policy` that repeats the logged distributions of the episodes under way; `Unlogged` beyond them."""
 
-    def __init__(self, episodes: Sequence[Episode]) -> None:
-        self._known = {
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], tuple[float, ...]] = {}
+
+    @contextmanager
+    def repeating(self, episode: Episode) -> Iterator[None]:
+        """Know this episode while the block lasts."""
+        known = {
             (episode.id, transition.turn): transition.decision.probabilities
-            for episode in episodes
             for transition in episode.transitions
             if transition.decision is not None
         }
+        self._known |= known
+        try:
+            yield
+        finally:
+            for key in known:
+                del self._known[key]
 
     def distribution(self, state: State) -> tuple[float, ...]:
         try:
@@ -117,9 +130,16 @@ async def play_again(
 
     ``config``: the run's own, or one that differs in what is to be changed.
     """
-    async with with_players(run, models, progress, config=config) as players:
+    policy = LoggedPolicy()
+
+    async with with_players(run, models, progress, config=config, policy=policy) as players:
+
+        async def play(episode: Episode) -> None:
+            with policy.repeating(episode):
+                await _play(run, players, episode, progress, seen)
+
         progress.begin("replay", len(run.episodes))
-        await for_each(run.episodes, lambda episode: _play(run, players, episode, progress, seen))
+        await for_each(run.episodes, play)
 
 
 async def _play(
@@ -148,28 +168,36 @@ async def _play(
 
 @asynccontextmanager
 async def with_players(
-    run: PastRun, models: Mapping[str, Served], progress: Progress, *, config: Config | None = None
+    run: PastRun,
+    models: Mapping[str, Served],
+    progress: Progress,
+    *,
+    config: Config | None = None,
+    policy: Policy | None = None,
 ) -> AsyncIterator[NetworkPlayers]:
-    """The run's players with other models behind them and the logged planner."""
+    """The run's players with other models and planner behind them (without one, where only judges are asked)."""
     progress.begin("reading the films", len(run.inputs.graph.items))
     index = await trio.to_thread.run_sync(index_of, run.inputs, progress.advance)
-    policy: Policy = LoggedPolicy(run.episodes)
+    acting = policy or LoggedPolicy()
     async with open_players(
-        config or run.config, run.inputs, models, lambda version: policy, index, progress
+        config or run.config, run.inputs, models, lambda version: acting, index, progress
     ) as players:
         yield players
 
 
-async def for_each(episodes: Sequence[Episode], act: Callable[[Episode], Awaitable[None]]) -> None:
-    """``act`` on every episode, `LIVE` at a time."""
-    slots = trio.CapacityLimiter(LIVE)
+async def for_each(episodes: Iterable[Episode], act: Callable[[Episode], Awaitable[None]]) -> None:
+    """``act`` on every episode, `LIVE` at a time; those that wait are not read yet."""
+    slots = trio.Semaphore(LIVE)
 
     async def one(episode: Episode) -> None:
-        async with slots:
+        try:
             await act(episode)
+        finally:
+            slots.release()
 
     async with trio.open_nursery() as nursery:
         for episode in episodes:
+            await slots.acquire()
             nursery.start_soon(one, episode)
 
 

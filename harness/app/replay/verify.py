@@ -22,7 +22,7 @@ from harness.app.replay.past import Outcome, PastRun, Unlogged, play_again, run_
 from harness.core.errors import CheckFailed
 from harness.core.log.codec import encode_event
 from harness.core.log.episode import Episode
-from harness.core.log.eventlog import run_digest
+from harness.core.log.rundigest import run_digest
 from harness.core.log.tape import NotRecorded
 from harness.core.messages import EpisodeEnded, Event, Struct
 from harness.core.sections import one_line
@@ -95,7 +95,6 @@ def verify(run: PastRun, console: Console, *, quiet: bool) -> Verified:
 def verified(run: PastRun, progress: Progress) -> Verified:
     """Play all episodes again and compare."""
     found: list[Divergence] = []
-    again: list[Episode] = []
     counts = {"midway": 0, "bugs": 0}
 
     def seen(logged: Episode, outcome: Outcome) -> None:
@@ -103,10 +102,8 @@ def verified(run: PastRun, progress: Progress) -> Verified:
         if ended is not None and ended.failure is not None and ended.failure.kind == "bug":
             counts["bugs"] += 1
             return
-        if isinstance(outcome, Episode):
-            again.append(outcome)
-            counts["midway"] += _unlogged(outcome)
         divergence = compare(logged, outcome)
+        counts["midway"] += _unlogged(outcome) if isinstance(outcome, Episode) else divergence is None
         if divergence is not None:
             found.append(divergence)
 
@@ -116,7 +113,8 @@ def verified(run: PastRun, progress: Progress) -> Verified:
     run_with_progress(main, progress)
     order = {episode.id: place for place, episode in enumerate(run.episodes)}
     whole = not found and not counts["midway"] and not counts["bugs"]
-    digest = run_digest(again) if whole else ""
+    # Events that do not differ in what the digest covers have the digest of the logged ones.
+    digest = run_digest(run.episodes) if whole else ""
     return Verified(
         episodes=len(run.episodes),
         turns=sum(len(episode.transitions) for episode in run.episodes),

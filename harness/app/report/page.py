@@ -80,6 +80,7 @@ def render_run(record: RunRecord) -> str:
         "complete": record.summary is not None and record.summary.complete,
         "cautions": record.summary.cautions if record.summary is not None else (),
         "digest": record.summary.digest if record.summary is not None else "",
+        "checked": record.checked,
         "intervals": INTERVALS,
         "facts": _facts(record),
         "phases": [(phase, title, phase_colour(phase)) for phase, title, _ in by_phase(record)],

@@ -55,7 +55,7 @@ class Group(Struct, frozen=True, kw_only=True):
 
     key: str
     title: str
-    episodes: tuple[Episode, ...]
+    episodes: Sequence[Episode]
     config: Config
     strategies: tuple[Strategy, ...]
     items: dict[str, Item]
@@ -71,7 +71,7 @@ def groups_of(record: RunRecord) -> list[Group]:
         Group(
             key=phase,
             title=title,
-            episodes=tuple(found),
+            episodes=found,
             config=record.config,
             strategies=record.strategies,
             items=record.items,
@@ -88,7 +88,7 @@ def reader_data(groups: Sequence[Group]) -> ReaderData:
     chunks: list[str] = []
     for group in groups:
         for start in range(0, len(group.episodes), CHUNK):
-            part = group.episodes[start : start + CHUNK]
+            part = list(group.episodes[start : start + CHUNK])
             for place, episode in enumerate(part):
                 persona = episode.started.scenario.persona
                 personas[persona.id] = {"name": persona.name, "text": persona.text, "traits": persona.traits}

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from harness.app.evaluation.log_check import refuse_another_log
 from harness.app.evaluation.summary import PhaseSummary, Summary
 from harness.app.identity.sittings import Sitting, read_sittings
 from harness.app.job.metricsfile import read_metrics
@@ -22,7 +23,7 @@ from harness.app.settings.manifest import Manifest, read_manifest
 from harness.core.errors import HarnessError, InputError
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
-from harness.core.log.eventlog import read_episodes
+from harness.core.log.loggedepisodes import EpisodeIndex, LoggedEpisodes
 from harness.core.messages import Item, Struct
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy, strategy_set
@@ -44,8 +45,10 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     summary: Summary | None
     """None where the run has not been summarised (killed)."""
     metrics: tuple[dict[str, Any], ...]
-    episodes: tuple[Episode, ...]
+    episodes: LoggedEpisodes
     """Finished ones, by phase and index."""
+    checked: bool
+    """Whether the log could be checked for damage; those of older versions cannot."""
     strategies: tuple[Strategy, ...]
     items: dict[str, Item]
     """By id; empty where the knowledge graph cannot be read any more."""
@@ -57,7 +60,7 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     @property
     def phases(self) -> tuple[str, ...]:
         """Phases with finished episodes, in order."""
-        there = {episode.started.phase for episode in self.episodes}
+        there = self.episodes.counts.keys()
         return (*(name for name in PHASE_TITLES if name in there), *sorted(there - PHASE_TITLES.keys()))
 
     @property
@@ -71,8 +74,8 @@ class RunRecord(Struct, frozen=True, kw_only=True):
             if line.get("type") == "evaluation"
         )
 
-    def of(self, phase: str) -> list[Episode]:
-        return [episode for episode in self.episodes if episode.started.phase == phase]
+    def of(self, phase: str) -> LoggedEpisodes:
+        return self.episodes.of(phase)
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
         """Lines of `metrics.jsonl` of one kind, in order."""
@@ -82,17 +85,20 @@ class RunRecord(Struct, frozen=True, kw_only=True):
 def read_record(folder: Path) -> RunRecord:
     """Read a run directory; `InputError` or `DataError` where it is none or is damaged."""
     manifest = read_manifest(folder)
+    summary = _summary(folder / rundir.SUMMARY)
+    episodes = EpisodeIndex(folder / rundir.EPISODES)
+    refuse_another_log(folder, summary)
     # Not `config_of`: a report of an older run must not fail because keys were added to the config since.
     config = config_from_tree(manifest.config)
-    log = folder / rundir.EPISODES
     return RunRecord(
         folder=folder,
         manifest=manifest,
         sittings=tuple(read_sittings(folder)),
         config=config,
-        summary=_summary(folder / rundir.SUMMARY),
+        summary=summary,
         metrics=tuple(read_metrics(folder / rundir.METRICS)),
-        episodes=read_episodes(log) if log.exists() else (),
+        episodes=episodes,
+        checked=episodes.checked and (summary is None or summary.log is not None),
         strategies=strategy_set(config.data.labels),
         items=_items(config),
     )

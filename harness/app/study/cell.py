@@ -15,7 +15,8 @@ from harness.app.settings.config import Config
 from harness.app.setup.inputs import pool_digest, read_inputs
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
-from harness.core.log.eventlog import read_episodes, run_digest
+from harness.core.log.loggedepisodes import read_episodes
+from harness.core.log.rundigest import run_digest
 from harness.core.messages import Struct
 from learner.checkpoint import load_checkpoint, newest_checkpoint
 

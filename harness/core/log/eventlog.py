@@ -1,26 +1,25 @@
-"""The append-only episode log, the truth of a run, and reading it back.
+"""The append-only episode log, the truth of a run; `harness.core.log.loggedepisodes` reads it back.
 
-One JSON object a line. Writers hand events to one task that writes what has gathered and makes it durable with one
-fsync (group commit); only then are they passed on to subscribers, so what the learner saw is on disk. A file that
-ends in the middle of a record (kill -9) is cut back to its last line break before anything is appended.
+One JSON object a line, with its checksum (`harness.core.log.checkedlines`). Writers hand events to one task that writes
+what has gathered and makes it durable with one fsync (group commit); only then are they passed on to subscribers, so
+what the learner saw is on disk. A file that ends in the middle of a record (kill -9) is cut back to its last line break
+before anything is appended.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
 import trio
 
-from harness.core.errors import DataError, InputError, RunStopped
-from harness.core.log.codec import decode_event, encode_event
-from harness.core.log.episode import Assembler, Episode
+from harness.core.errors import RunStopped
+from harness.core.log.checkedlines import chain_of, repair, write_whole
+from harness.core.log.codec import encode_event
 from harness.core.messages import EpisodeEnded, Event
 
 INBOX = 4096
@@ -41,6 +40,7 @@ class EventLog:
         self._inbox, self._outbox = trio.open_memory_channel[_Queued](INBOX)
         self._subscribers: list[trio.MemorySendChannel[Event]] = []
         self._length = file.seek(0, os.SEEK_END)
+        self._chain = chain_of(path)
         self.fsyncs = 0
         self.events = 0
 
@@ -88,8 +88,7 @@ class EventLog:
     async def _keep(self, batch: list[_Queued]) -> None:
         lines = bytearray()  # not joined from a list of lines: a thousand turns at once would be there twice
         for event, _ in batch:
-            lines += encode_event(event)
-            lines += b"\n"
+            lines += self._chain.sealed(encode_event(event))
         await self._run_sync(partial(self._write, lines))
         self.events += len(batch)
         for event, durable in batch:
@@ -141,85 +140,3 @@ async def open_log(path: Path, *, run_sync: RunSync = _in_thread) -> AsyncIterat
                 yield log
             finally:
                 log._close()
-
-
-def write_whole(file: BinaryIO, content: bytes | bytearray) -> None:
-    """Write all of it and make it durable. A disk that fills up takes a part first and reports no error for it."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) :]
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def repair(path: Path) -> int:
-    """Cut a log back to its last complete line; returns the bytes cut. A missing file is made."""
-    with path.open("a+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        end = size
-        while end > 0:
-            start = max(0, end - 65536)
-            file.seek(start)
-            at = file.read(end - start).rfind(b"\n")
-            if at >= 0:
-                end = start + at + 1
-                break
-            end = start
-        if end < size:
-            file.truncate(end)
-            os.fsync(file.fileno())
-    return size - end
-
-
-def read_events(path: Path) -> Iterator[Event]:
-    """All events of complete lines; a line that is no event is a `DataError` naming file:line."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"cannot read the event log {path}: {error.strerror}") from error
-    with file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield decode_event(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise DataError(f"{path}:{number}: not an event: {error}") from None
-
-
-def read_episodes(path: Path) -> tuple[Episode, ...]:
-    """All finished episodes, ordered by phase and index; a duplicated or orphaned record is a `DataError`."""
-    assembler = Assembler()
-    finished: dict[str, Episode] = {}
-    for event in read_events(path):
-        try:
-            episode = assembler.add(event)
-        except KeyError:
-            raise DataError(f"{path}: episode {event.episode} has a record before its start") from None
-        if episode is not None:
-            if episode.id in finished:
-                raise DataError(f"{path}: episode {episode.id} is finished twice")
-            finished[episode.id] = episode
-    return tuple(sorted(finished.values(), key=lambda e: (e.started.phase, e.started.index)))
-
-
-_NOT_IN_DIGEST = frozenset({"timing", "cached_tokens", "message"})
-"""Depends on clock, network and what else the server was doing (a failure's message names its port), so two equal runs
-may differ in it."""
-
-
-def run_digest(episodes: Iterable[Episode]) -> str:
-    """SHA-256 of finished episodes in (phase, index) order, without times and cache luck."""
-    digest = hashlib.sha256()
-    for episode in sorted(episodes, key=lambda e: (e.started.phase, e.started.index)):
-        for event in (episode.started, episode.opening, *episode.transitions, episode.ended):
-            if event is not None:
-                timeless = _without(msgspec.json.decode(encode_event(event)))
-                digest.update(msgspec.json.encode(timeless) + b"\n")
-    return digest.hexdigest()
-
-
-def _without(tree: object) -> object:
-    if isinstance(tree, dict):
-        return {key: _without(value) for key, value in tree.items() if key not in _NOT_IN_DIGEST}
-    return tree

@@ -28,8 +28,8 @@ import msgspec
 import trio
 
 from harness.core.errors import CallError, DataError, HarnessError, InputError, RunStopped
+from harness.core.log.checkedlines import repair, write_whole
 from harness.core.log.codec import decode_record, encode_record
-from harness.core.log.eventlog import repair, write_whole
 from harness.core.messages import ChatReply, ChatRequest, Struct, Usage
 from harness.core.model.llm import Capabilities
 

@@ -1,0 +1,45 @@
+"""Whether a run's log is what its summary was made from: the log is the truth, a summary that outlived it is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.app.evaluation.summary import Summary
+from harness.core.errors import DataError
+from harness.core.log import rundir
+from harness.core.log.checkedlines import check_lines, fits
+
+
+def missing_bytes(folder: Path, summary: Summary | None) -> int:
+    """By how much the log is shorter than what the summary was made from; 0 where nothing is missing or known."""
+    if summary is None or summary.log is None:
+        return 0
+    path = folder / rundir.EPISODES
+    return max(0, summary.log.bytes - (path.stat().st_size if path.exists() else 0))
+
+
+def refuse_another_log(folder: Path, summary: Summary | None) -> None:
+    """`DataError` where the log does not begin with what the summary was made from."""
+    path = folder / rundir.EPISODES
+    if missing := missing_bytes(folder, summary):
+        raise DataError(
+            f"{path} was cut: {missing:,} bytes are missing of what {rundir.SUMMARY} was made from; `resume {folder}` "
+            "plays again what it lacks"
+        )
+    if summary is not None and summary.log is not None and not fits(path, summary.log):
+        raise DataError(
+            f"{path} is not the log that {rundir.SUMMARY} was made from: its SHA-256 differs (without "
+            f"{rundir.SUMMARY}, `resume` makes it anew)"
+        )
+
+
+def check_log(folder: Path, summary: Summary | None) -> bool:
+    """Go through a run's log without reading its events; `DataError` where it is damaged or not the summary's.
+
+    Returns:
+        Whether there were checksums to compare; runs of older versions have none.
+    """
+    path = folder / rundir.EPISODES
+    checked = check_lines(path, "the event log") if path.exists() else True
+    refuse_another_log(folder, summary)
+    return checked and (summary is None or summary.log is not None)

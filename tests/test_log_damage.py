@@ -1,0 +1,139 @@
+"""A damaged log beside a whole summary: every command that reads the run says so, and `resume` heals what it can."""
+
+import shutil
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.app.commands.diff import diff
+from harness.app.commands.export import export
+from harness.app.commands.plot import plot
+from harness.app.commands.replay import Question, replay
+from harness.app.commands.report import report
+from harness.app.commands.run import resume, run
+from harness.app.commands.runs import runs
+from harness.core.errors import CheckFailed, DataError
+from harness.core.log.loggedepisodes import read_episodes
+from harness.core.log.rundigest import run_digest
+from learner.checkpoint import load_checkpoint, newest_checkpoint
+
+TINY = Path(__file__).parent.parent / "experiments" / "tiny.toml"
+SMALL = ["planner.kind=tabular", "warmup.epochs=1", "conversation.max_turns=2", "evaluation.dialogues=2"]
+
+
+def console() -> Console:
+    return Console(file=StringIO(), width=300)
+
+
+def text(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 14 episodes and two updates."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    run(TINY, folder, SMALL, console(), quiet=True)
+    return folder
+
+
+def flipped(log: bytes) -> bytes:
+    """One digit of a reward in the middle."""
+    at = log.index(b'"reward":0.', len(log) // 2) + len(b'"reward":0.')
+    return log[:at] + (b"1" if log[at : at + 1] != b"1" else b"2") + log[at + 1 :]
+
+
+def torn(log: bytes) -> bytes:
+    return log[: len(log) * 2 // 3]
+
+
+def after_the_fourth_training_episode(log: bytes) -> bytes:
+    lines = log.splitlines(keepends=True)
+    ends = [n for n, line in enumerate(lines) if b'"type":"episode_ended","episode":"train' in line]
+    return b"".join(lines[: ends[3] + 1])
+
+
+def a_line_less(log: bytes) -> bytes:
+    lines = log.splitlines(keepends=True)
+    return b"".join(lines[:10] + lines[11:])
+
+
+def a_line_twice(log: bytes) -> bytes:
+    lines = log.splitlines(keepends=True)
+    return b"".join(lines[:10] + lines[9:])
+
+
+def emptied(log: bytes) -> bytes:
+    return b""
+
+
+LOSSES = [emptied, torn, after_the_fourth_training_episode]
+Damage = Callable[[bytes], bytes]
+
+
+def damaged(played: Path, folder: Path, damage: Damage) -> Path:
+    shutil.copytree(played, folder)
+    log = folder / "episodes.jsonl"
+    log.write_bytes(damage(log.read_bytes()))
+    return folder
+
+
+@pytest.mark.parametrize("damage", [flipped, a_line_less, a_line_twice, *LOSSES])
+def test_no_command_believes_the_summary(played: Path, tmp_path: Path, damage: Damage) -> None:
+    folder = damaged(played, tmp_path / "run", damage)
+    where = r"episodes\.jsonl was cut" if damage in LOSSES else r"episodes\.jsonl:\d+: the event log is damaged"
+    for reads in (
+        lambda: diff(folder, played, console()),
+        lambda: diff(played, folder, console()),
+        lambda: report(folder, None, console(), show=False),
+        lambda: plot(folder, None, console()),
+        lambda: export(folder, None, console(), parquet=False, jsonl=True, planner=False),
+        lambda: replay(folder, Question(), console(), phases=[], file=None, overrides=[], out=None, quiet=True),
+    ):
+        with pytest.raises(DataError, match=where):
+            reads()  # type: ignore[no-untyped-call]
+    listed = console()
+    with pytest.raises(CheckFailed, match="1 of 1 run directories"):
+        runs(folder, listed)
+    assert "complete, LOG DAMAGED" in text(listed)
+    assert "episodes.jsonl" in text(listed)
+
+
+@pytest.mark.parametrize("damage", [flipped, a_line_less, a_line_twice])
+def test_a_log_that_is_damaged_inside_is_not_gone_on_with(played: Path, tmp_path: Path, damage: Damage) -> None:
+    folder = damaged(played, tmp_path / "run", damage)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match=r"episodes\.jsonl:\d+: the event log is damaged.*put a whole copy"):
+        resume(folder, None, [], console(), quiet=True)
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("damage", LOSSES)
+def test_what_a_cut_log_lacks_is_played_again(played: Path, tmp_path: Path, damage: Damage) -> None:
+    folder = damaged(played, tmp_path / "run", damage)
+    said = console()
+    resume(folder, None, [], said, quiet=False)
+    assert "what is missing is played again" in text(said)
+    if damage is after_the_fourth_training_episode:
+        assert "it holds what 1 of their 2 updates were made from" in text(said)
+    assert weights(folder) == weights(played)
+    assert list(map(untimed, read_episodes(folder / "episodes.jsonl"))) == list(
+        map(untimed, read_episodes(played / "episodes.jsonl"))
+    )
+    again = console()
+    resume(folder, None, [], again, quiet=False)
+    assert "nothing is left to play" in text(again)
+
+
+def untimed(episode: object) -> str:
+    return run_digest([episode])  # type: ignore[list-item]
+
+
+def weights(folder: Path) -> str:
+    newest = newest_checkpoint(folder / "checkpoints")
+    assert newest is not None
+    return load_checkpoint(newest).meta.weights_hash
