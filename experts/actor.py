@@ -16,6 +16,7 @@ from experts.replies import ActorReply, read_actor_reply, read_cut_actor_reply
 from harness.core import seeds
 from harness.core.errors import ReplyError
 from harness.core.messages import ChatRequest, Item, State
+from harness.core.model.glimpse import glimpse_of
 from harness.core.seams import ChatModel
 from harness.domain.strategies import Strategy
 
@@ -75,7 +76,10 @@ class Actor:
                 spoken = read_cut_actor_reply(text, candidates)
             if spoken is not None:
                 return spoken
-        raise ReplyError(f"the actor gave no readable reply in {_TRIES} tries in turn {state.turn}")
+        raise ReplyError(
+            f"the actor gave no readable reply in {_TRIES} tries in turn {state.turn}; it said {glimpse_of(reply)} "
+            "where a JSON object was asked for by a schema (`doctor` tells whether the server enforces one)"
+        )
 
 
 def table(state: State) -> frozenset[str]:

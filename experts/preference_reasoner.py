@@ -12,6 +12,7 @@ from experts.replies import NOTHING_KNOWN, tidy_preferences
 from harness.core import seeds
 from harness.core.errors import ReplyError
 from harness.core.messages import ChatRequest, State
+from harness.core.model.glimpse import glimpse_of
 from harness.core.seams import ChatModel
 
 ROLE = "preference_reasoner"
@@ -61,4 +62,6 @@ class PreferenceReasoner:
             preferences = tidy_preferences(reply.texts[0]) if reply.texts else None
             if preferences:
                 return preferences
-        raise ReplyError(f"the preference reasoner answered with blank text {_TRIES} times in turn {state.turn}")
+        raise ReplyError(
+            f"the preference reasoner gave no words in {_TRIES} tries in turn {state.turn}; it said {glimpse_of(reply)}"
+        )

@@ -3,9 +3,10 @@
 The paper's "via prompting" reading. The model answers with one letter. Where its server gives label log-probabilities,
 one decode step gives pi(.|s_t) over all strategies; elsewhere ten constrained replies of one request stand for it, and
 the logged distribution is their frequencies. The choice is drawn from it as every planner's is, with the conversation's
-own luck. Replies that name no strategy are dropped and counted; a turn without any readable one fails and is counted
-as a failed dialogue: no strategy is made up. The letters have a fixed order, so a model's liking for early letters is
-part of its policy. Left out: learning, and with it versions: it acts alike at every policy version.
+own luck. Replies that name no strategy are dropped and counted. A turn without any readable one, or whose letters have
+less probability than ``reward.mass_floor``, fails and is counted as a failed dialogue: no strategy is made up. The
+letters have a fixed order, so a model's liking for early letters is part of its policy. Left out: learning, and with it
+versions: it acts alike at every policy version.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections import Counter
 from experts.planner import PlannerQuery, sample
 from experts.prompts import planner_messages, strategy_letters
 from experts.replies import read_letter
-from experts.reward import read_labels
+from experts.reward import MASS_FLOOR, read_labels
 from harness.core import seeds
 from harness.core.errors import ReplyError
 from harness.core.messages import ChatRequest, Decision, State, Struct
+from harness.core.model.glimpse import glimpse_of
 from harness.core.seams import ChatModel
 from harness.domain.strategies import Strategy
 
@@ -37,10 +39,16 @@ class _Chosen(Struct, frozen=True, kw_only=True):
 
 class PromptedPlanner:
     """Asks ``model`` for the strategy. ``labels``: its server gives label log-probabilities; ``temperature`` > 0 of
-    the choice, on both ways."""
+    the choice, on both ways; ``mass_floor``: a label read with less probability on the letters is no choice."""
 
     def __init__(
-        self, model: ChatModel, strategies: tuple[Strategy, ...], *, labels: bool, temperature: float = 1.0
+        self,
+        model: ChatModel,
+        strategies: tuple[Strategy, ...],
+        *,
+        labels: bool,
+        temperature: float = 1.0,
+        mass_floor: float = MASS_FLOOR,
     ) -> None:
         if not temperature > 0.0:
             raise ValueError(f"the planner's temperature must be positive, not {temperature}")
@@ -49,6 +57,7 @@ class PromptedPlanner:
         self._letters = strategy_letters(strategies)
         self._labels = labels
         self._temperature = temperature
+        self._mass_floor = mass_floor
 
     async def choose(self, query: PlannerQuery) -> Decision:
         """The strategy of the turn; `ReplyError` where the model named none, `CallError` where the call failed."""
@@ -69,6 +78,11 @@ class PromptedPlanner:
             reply = await self._model.complete(self._request(state, attempt, labels=self._letters))
             reading = read_labels(reply.label_logprobs, self._temperature, self._letters)
             if reading is not None:
+                if reading.label_mass < self._mass_floor:
+                    raise ReplyError(
+                        f"the strategies' letters are {reading.label_mass:.2g} of the planner's next token in turn "
+                        f"{state.turn}, below reward.mass_floor = {self._mass_floor:g}: it wants to say something else"
+                    )
                 return _Chosen(distribution=reading.distribution, label_mass=reading.label_mass)
         raise ReplyError(f"the planner's label probabilities could not be read in turn {state.turn}")
 
@@ -83,7 +97,9 @@ class PromptedPlanner:
                 return _Chosen(
                     distribution=tuple(counts[letter] / counts.total() for letter in self._letters), invalid=invalid
                 )
-        raise ReplyError(f"the planner named no strategy in {invalid} replies in turn {state.turn}")
+        raise ReplyError(
+            f"the planner named no strategy in {invalid} replies in turn {state.turn}; it said {glimpse_of(reply)}"
+        )
 
     def _request(self, state: State, attempt: int, *, n: int = 1, labels: tuple[str, ...] = ()) -> ChatRequest:
         return ChatRequest(

@@ -6,6 +6,7 @@ rating outside 1..5 is no rating (RELIABILITY rows 14 and 37). Retrying is the e
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,7 +23,16 @@ NOTHING_KNOWN = "Wants: nothing known yet"
 _MAX_PREFERENCE_CHARS = 400
 # About 100 tokens: a small model that rambles must not flood the actor's prompt or the retriever's query.
 
-_RATING = re.compile(r"[ \t\r\n]*([1-5])\.?[ \t\r\n]*")
+_BLANKS = " \t\r\n"
+_EMPHASIS = re.compile(r"[*_`]")
+_RATING = re.compile(
+    r"(?:(?:(?:my|the|final|overall) )*(?:rating|score|answer)(?: is)?[ \t]*[:=]?[ \t\r\n]*)?"
+    r"(?P<bracket>[(\[\"'])?([1-5])(?:\.0+)?(?:[ ]?/[ ]?5|[ ]out of 5)?(?(bracket)[)\]\"'])\.?",
+    re.IGNORECASE,
+)
+_REASON = re.compile(r"[ \t\r]*\n|[ ](?:because|since)\b")
+"""Between a rating and its reason. No full stop or dash: in "1. The seeker ..." the digit may number a list."""
+_RATING_KEYS = frozenset({"rating", "score", "answer", "reward"})
 # Not a word of one letter: "A film ..." and "I'd say ..." choose nothing.
 _LETTER = re.compile(r"[\s\"'(\[*]*([A-Z])'?\s*(?:[.)\]:=*\"]|$)")
 _LABEL = re.compile(r"[\s\-*#>]*(wants|avoids|seen)\W*:\s*(.*)", re.IGNORECASE)
@@ -36,9 +46,38 @@ _OTHER_SPEAKER = re.compile(r"\n\s*(?:seeker|user|recommender|assistant)\s*:", r
 
 
 def read_rating(text: str) -> int | None:
-    """A reply that is one digit 1..5 (blanks around it and one full stop allowed), or None."""
-    match = _RATING.fullmatch(text)
-    return int(match[1]) if match else None
+    """A judge's reply that says one whole number 1..5 and no other, or None.
+
+    Read are ``4``, ``4.``, ``4.0``, ``4/5``, ``4 out of 5``, ``Rating: 4``, each with emphasis (``**4**``), quotation
+    marks or brackets around it; one of these with a reason behind it, on the next line or after "because" or "since",
+    that holds no further digit; and a JSON object with one key of `_RATING_KEYS` whose value is such a number.
+    Everything else is missing: it is never rounded, clamped or guessed.
+    """
+    plain = _EMPHASIS.sub("", text).strip(_BLANKS)
+    if plain[:1] in ("{", "j"):
+        return _rating_of_object(text)
+    said = _RATING.match(plain)
+    if said is None:
+        return None
+    rest = plain[said.end() :]
+    if rest and (_REASON.match(rest) is None or any(character.isnumeric() for character in rest)):
+        return None
+    return int(said[2])
+
+
+def _rating_of_object(text: str) -> int | None:
+    fenced = _FENCE.search(text)
+    try:
+        pairs = json.loads((fenced[1] if fenced else text).strip(_BLANKS), object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
+        return None
+    values = [value for key, value in pairs if key.lower() in _RATING_KEYS]
+    value = values[0] if len(values) == 1 else None
+    if isinstance(value, str):
+        return int(value) if value in ("1", "2", "3", "4", "5") else None
+    return int(value) if type(value) in (int, float) and value in (1, 2, 3, 4, 5) else None
 
 
 def read_letter(text: str, letters: Sequence[str]) -> str | None:

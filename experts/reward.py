@@ -9,7 +9,9 @@ Three ways to read the same judge (decision 7):
 - ``expected``: the exact mean of that distribution, without sampling variance; the stop rule then sees an
   exact score.
 
-Whatever cannot be read is dropped and counted, never clamped; below the quorum the reward is missing (decision 6).
+Whatever cannot be read is dropped and counted, never clamped; below the quorum the reward is missing (decision 6), as
+it is where the labels have hardly any of the model's probability (``mass_floor``): normalised noise looks like a
+rating.
 Left out: the stop rule r > tau (``harness.core.conversation``). The maths is in pure functions at the end of the file.
 """
 
@@ -26,11 +28,13 @@ from experts.prompts import JudgeRole, judge_messages
 from experts.replies import read_rating
 from harness.core import seeds
 from harness.core.messages import ChatRequest, Score, State, Struct
+from harness.core.model.glimpse import glimpse
 from harness.core.seams import ChatModel
 
 RewardMode = Literal["samples", "multinomial", "expected"]
 
 LABELS = ("1", "2", "3", "4", "5")
+MASS_FLOOR = 0.05
 _MASS_TOLERANCE = 1e-3
 # Log-probabilities come rounded to a few digits; a mass clearly above 1 means that they are none.
 
@@ -45,7 +49,10 @@ class LabelReading(Struct, frozen=True, kw_only=True):
 
 
 class RewardExpert:
-    """A `Judge`. ``samples`` n, ``quorum`` <= n valid samples needed, ``repairs`` further requests for invalid ones."""
+    """A `Judge`. ``samples`` n, ``quorum`` <= n valid samples needed, ``repairs`` further requests for invalid ones.
+
+    ``mass_floor``: a label read whose labels have less probability than this gives no reward.
+    """
 
     def __init__(
         self,
@@ -57,6 +64,7 @@ class RewardExpert:
         quorum: int = 5,
         temperature: float = 1.0,
         repairs: int = 1,
+        mass_floor: float = MASS_FLOOR,
     ) -> None:
         if not 1 <= quorum <= samples <= seeds.SPACING:
             raise ValueError(f"need 1 <= quorum <= samples <= {seeds.SPACING}, got quorum {quorum}, samples {samples}")
@@ -69,6 +77,7 @@ class RewardExpert:
         self._quorum = quorum
         self._temperature = temperature
         self._repairs = repairs
+        self._mass_floor = mass_floor
 
     async def score(self, state: State) -> Score:
         """Read the dialogue up to the seeker's last reply; a failed call raises `CallError`."""
@@ -79,16 +88,18 @@ class RewardExpert:
     async def _sampled(self, state: State) -> Score:
         valid: list[int] = []
         invalid = 0
+        unread = ""
         for attempt in range(1 + self._repairs):
             missing = self._samples - len(valid)
             if not missing:
                 break
             reply = await self._model.complete(self._request(state, attempt, n=missing))
-            ratings = [read_rating(text) for text in reply.texts[:missing]]
-            read = [rating for rating in ratings if rating is not None]
+            ratings = [(read_rating(text), text) for text in reply.texts[:missing]]
+            read = [rating for rating, _ in ratings if rating is not None]
             valid += read
             invalid += missing - len(read)
-        return Score(raw=tuple(valid), invalid=invalid, reward=quorum_reward(valid, self._quorum))
+            unread = unread or next((glimpse(text, reply.usage) for rating, text in ratings if rating is None), "")
+        return Score(raw=tuple(valid), invalid=invalid, reward=quorum_reward(valid, self._quorum), unread=unread)
 
     async def _read(self, state: State) -> Score:
         for attempt in range(1 + self._repairs):
@@ -98,6 +109,8 @@ class RewardExpert:
                 break
         else:
             return Score(invalid=self._samples)
+        if reading.label_mass < self._mass_floor:
+            return Score(label_mass=reading.label_mass)  # of a wish to say something else, no rating is made
         if self._mode == "expected":
             raw: tuple[int, ...] = ()
             reward = scaled(expected_rating(reading.distribution))

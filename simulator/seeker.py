@@ -14,6 +14,7 @@ import re
 
 from harness.core.errors import ReplyError
 from harness.core.messages import ChatRequest, Goal, Item, Message, Scenario, SeekerReply, State
+from harness.core.model.glimpse import glimpse_of
 from harness.core.seams import ChatModel
 from harness.core.sections import prompt, render_dialogue
 from harness.core.seeds import request_seed
@@ -126,7 +127,7 @@ class LLMSeeker:
                 return SeekerReply(text=parsed.text, feelings=parsed.feelings) if opening else parsed
         raise ReplyError(
             f"the seeker gave no usable reply in turn {turn} of episode {state.episode} "
-            f"within {self._repairs + 1} attempts"
+            f"within {self._repairs + 1} attempts; it said {glimpse_of(answer)}"
         )
 
 

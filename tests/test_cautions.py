@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 from support.episodes import events_of
 
@@ -14,11 +15,12 @@ from harness.app.commands import run as running
 from harness.app.evaluation import metrics
 from harness.app.evaluation.cautions import cautions_of
 from harness.app.evaluation.in_force import decisions_of, world_of
+from harness.app.evaluation.readings import Readings, readings_of, why_missing
 from harness.app.evaluation.statistics import Estimate
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import load_config
 from harness.core.log.episode import build
-from harness.core.messages import EpisodeEnded, Score
+from harness.core.messages import EpisodeEnded, Score, Transition, Usage
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 TINY = EXPERIMENTS / "tiny.toml"
@@ -30,7 +32,7 @@ def around(mean: float, half: float = 0.05) -> Estimate:
 
 
 def said(config: Config = LITERAL, **differences: Estimate) -> str:
-    return " | ".join(cautions_of({}, differences, config))
+    return " | ".join(cautions_of(differences, config))
 
 
 @pytest.mark.parametrize(
@@ -70,12 +72,35 @@ def test_a_judge_that_gains_alone_is_told(judge: float, evaluator: float, warned
     assert ("please its judge" in said(**found)) is warned
 
 
-def test_a_model_that_would_rather_say_something_else_is_told() -> None:
-    phases = {"warmup": {"label_mass": around(0.9)}, "rl": {"label_mass": around(0.4), "planner_label_mass": around(1)}}
-    (caution,) = cautions_of(phases, {}, LITERAL)
-    assert "only 40% of the judge's next token" in caution
-    (caution,) = cautions_of({"before": {"planner_label_mass": around(0.1)}}, {}, LITERAL)
-    assert "only 10% of the prompted planner's next token" in caution
+def test_readings_without_mass_are_told_by_their_share_not_by_their_mean() -> None:
+    fine, thin = Score(reward=0.5, label_mass=0.99), Score(label_mass=0.001)
+    events = events_of("e", 0, rewards=(0.2,) * 20)
+    scores = iter([fine] * 19 + [thin])
+    episode = build([replace(e, score=next(scores)) if isinstance(e, Transition) else e for e in events])
+    readings = readings_of([episode])
+    assert readings["reward"] == Readings(judgements=20, missing=1, label_reads=20, low_mass=1, half_mass=1)
+    (first,) = cautions_of({}, LITERAL, readings)
+    assert first.startswith("1 of 20 (5.0%) label reads of the reward gave no reward: the labels 1 to 5 have less than")
+    assert "reward.mass_floor = 0.05" in first
+    often = {"planner": Readings(judgements=10, label_reads=10, half_mass=1)}
+    (caution,) = cautions_of({}, LITERAL, often)
+    assert caution.startswith("in 1 of 10 (10.0%) other label reads the strategies' letters have less than half")
+
+
+def test_samples_that_could_not_be_read_are_told_with_one_of_them() -> None:
+    episode = build(events_of("e", 0, rewards=(None, 0.5)))
+    spoilt = Score(raw=(4,), invalid=19, unread='"fine"')
+    transitions = (replace(episode.transitions[0], score=spoilt), episode.transitions[1])
+    readings = readings_of([replace(episode, transitions=transitions)])
+    first, second = cautions_of({}, LITERAL, readings)
+    assert first == '19 of 21 (90.5%) samples of the reward could not be read and were dropped, such as "fine".'
+    assert second.startswith("1 of 2 (50.0%) judgements of the reward gave no reward")
+    assert why_missing(spoilt) == '19 of its 20 samples are no rating, such as "fine"'
+
+
+def test_thoughts_are_told_by_role() -> None:
+    (caution,) = cautions_of({}, LITERAL, {}, {"actor": Usage(calls=9), "seeker": Usage(calls=9, thoughts=7)})
+    assert "(seeker 7 replies)" in caution
 
 
 def test_nothing_known_is_no_caution() -> None:
@@ -108,7 +133,7 @@ def test_a_run_shows_decisions_and_both_judges_and_asks_its_numbers(tmp_path: Pa
     assert "Decisions: horizon literal, gamma 0.99, advantage turn, beta 0.03," in shown
     assert written["decisions"] in shown
     assert written["cautions"] == list(
-        cautions_of({p.name: p.metrics for p in summary.phases}, summary.differences, load_config(TINY, keys))
+        cautions_of(summary.differences, load_config(TINY, keys), summary.readings, summary.tokens)
     )
     for phase in written["phases"]:
         values = {name: phase["metrics"][name]["mean"] for name in ("judge_final", "evaluator_final", "judge_gap")}

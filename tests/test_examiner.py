@@ -9,6 +9,7 @@ import pytest
 from support.episodes import events_of
 from support.fakes import FILMS, FakeChatModel, run_on_fake_clock
 
+from experts.reward import LABELS
 from harness.app.evaluation.examiner import Examiner, last_item, spoken_of
 from harness.core.errors import CallError
 from harness.core.log.episode import build
@@ -134,6 +135,14 @@ def test_a_failed_call_is_missing_and_not_remembered():
 def test_labels_that_cannot_be_read_are_missing():
     (reading,), _ = examine(lambda _: {"1": -0.1}, TALK)
     assert (reading.intentions.true, reading.unreadable) == (None, 5)
+
+
+def test_labels_without_mass_are_missing():
+    thin = dict.fromkeys(LABELS, -9999.0)
+    (reading,), _ = examine(lambda request: thin, TALK)
+    assert reading.unreadable == reading.asked > 0
+    (reading,), _ = examine(lambda request: thin, TALK, mass_floor=0.0)
+    assert reading.unreadable == 0
 
 
 def test_an_answer_does_not_depend_on_who_asks_first():

@@ -234,12 +234,16 @@ def test_15_below_the_quorum_the_reward_is_missing(runs: Runs) -> None:
     assert phase["metrics"]["mean_return"]["n"] == 3
 
 
-def test_15_turns_without_a_reward_leave_the_update(runs: Runs) -> None:
+def test_15_a_judge_of_whom_nothing_can_be_read_stops_the_run(runs: Runs) -> None:
     runs.world.faults({"kind": "text", "role": "reward", "text": "?"})
-    run = runs.run("run", reward__mode="samples")
-    assert [phase["metrics"]["mean_return"]["mean"] for phase in run.summary["phases"]] == [None, None, None]
-    first, last = (load_checkpoint(run.folder / "checkpoints" / f"v00000{version}") for version in (0, 2))
-    assert first.meta.weights_hash == last.meta.weights_hash
+    child = runs.start("run", reward__mode="samples", evaluation__dialogues=12)
+    assert child.wait() == 3
+    assert "no reward could be read in the first 20 judgements of reward: 20 of its 20 samples" in child.errors()
+    assert 'such as "?"' in child.errors()
+    assert runs.past("run").version == -1
+    runs.world.faults()
+    # The conversations that were stopped are played again, by a judge that can be read.
+    assert runs.go_on("run").summary["readings"]["reward"]["missing"] == 0
 
 
 @pytest.mark.parametrize("role", ["actor", "seeker", "preference_reasoner"])
@@ -485,6 +489,60 @@ def test_40_a_budget_ends_the_run_cleanly(runs: Runs, reference: Past, budget: s
     assert not stopped.summary["complete"]
     assert "INCOMPLETE" in child.said() or not stopped.summary["phases"]
     same(runs.go_on("run", **{f"budget__{budget}": 0}), reference)
+
+
+def test_43_a_label_read_without_mass_is_no_reward(runs: Runs) -> None:
+    runs.world.faults({"kind": "no_mass", "role": "reward", "skip": 3, "times": 2})
+    run = runs.run("run", scheduler__max_live_conversations=1)
+    scores = [t.score for episode in run.episodes for t in episode.transitions]
+    assert [score.label_mass for score in scores if score.reward is None] == [0.0, 0.0]
+    reward = run.summary["readings"]["reward"]
+    assert (reward["low_mass"], reward["missing"], reward["judgements"]) == (2, 2, len(scores))
+    assert any(said.startswith(f"2 of {len(scores)} (") for said in run.summary["cautions"])
+    runs.world.faults({"kind": "no_mass", "role": "reward"})
+    child = runs.start("all", evaluation__dialogues=12)
+    assert child.wait() == 3
+    assert "below reward.mass_floor = 0.05" in child.errors()
+
+
+THOUGHT = "The goal says horror of the 1980s; SECRET."
+
+
+@pytest.mark.parametrize("form", ["<think>{}</think>\n{}", "{}\n</think>\n{}"])
+def test_60_thoughts_reach_nobody(runs: Runs, form: str) -> None:
+    said = "Feelings: calm\nReply: I look for a film."
+    runs.world.faults({"kind": "text", "role": "seeker", "text": form.format(THOUGHT, said)})
+    run = runs.run("run")
+    assert {episode.opening.text for episode in run.episodes if episode.opening} == {"I look for a film."}
+    for file in run.folder.rglob("*"):
+        assert not file.is_file() or b"SECRET" not in file.read_bytes(), file
+    seeker = run.summary["tokens"]["seeker"]
+    assert seeker["thoughts"] == seeker["calls"]
+    assert any(f"(seeker {seeker['calls']} replies)" in said for said in run.summary["cautions"])
+
+
+def test_60_only_thought_is_no_reply(runs: Runs) -> None:
+    runs.world.faults({"kind": "text", "role": "seeker", "text": f"<think>{THOUGHT}", "skip": 3, "times": 2})
+    run = runs.run("run", scheduler__max_live_conversations=1)
+    ((kind, message),) = run.failures().values()
+    assert kind == "reply"
+    assert "it said nothing but thought" in message
+
+
+def test_61_a_server_that_ignores_n_stops_the_run(runs: Runs) -> None:
+    runs.world.faults({"kind": "one_choice"})
+    child = runs.start("run", reward__mode="samples")
+    assert child.wait() == 3
+    assert "gave 1 of the 10 replies that the reward asked for in one request (n)" in child.errors()
+    assert "reward.mode" in child.errors()
+    assert not runs.run("labels").failures()
+
+
+@pytest.mark.parametrize("form", ["**4**", "Rating: 4", "4/5", "4.0", "4\n\nIt fits"])
+def test_62_a_judge_with_a_form_of_its_own_is_read(runs: Runs, form: str) -> None:
+    runs.world.faults(PROBE, {"kind": "text", "role": "reward", "text": form})
+    run = runs.run("run", reward__mode="samples", conversation__max_turns=1)
+    assert {t.score.reward for episode in run.episodes for t in episode.transitions} == {0.75}
 
 
 def test_66_another_prompt_is_refused_and_named_and_goes_on_only_if_accepted(runs: Runs, reference: Past) -> None:

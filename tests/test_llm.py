@@ -23,9 +23,9 @@ from support.http_server import Answer, Asked, Fault, http_server
 from harness.core.errors import CallError, HarnessError, InputError, RunStopped
 from harness.core.messages import ChatRequest, Message, Usage
 from harness.core.model.limit import InFlightLimit
-from harness.core.model.llm import Capabilities, OpenAIChat
+from harness.core.model.llm import Capabilities, OpenAIChat, TooFewReplies
 from harness.core.model.retry import RetryPolicy
-from harness.core.model.wire import decode_chat, encode_chat
+from harness.core.model.wire import UnreadableReply, decode_chat, encode_chat
 
 KEY = "quite-secret-0123456789"  # of a shape that no pattern knows
 Answering = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
@@ -125,6 +125,7 @@ def test_a_request_becomes_the_plain_chat_api_with_only_what_is_asked() -> None:
         server = Server()
         async with _chat(server) as chat:
             await chat.complete(_request())
+            server.answers = [_completion(*["well"] * 10)]
             await chat.complete(_request(n=10, stop=("[END]", "\n"), json_schema=msgspec.Raw(b'{"type":"object"}')))
         plain = {
             "model": "small",
@@ -167,6 +168,36 @@ def test_a_server_that_counts_no_tokens_is_understood(usage: dict[str, Any] | No
     body = json.dumps(_completion("a") | {"usage": usage}).encode()
     reply = decode_chat(body, _request(), label_ids={})
     assert reply.usage.completion_tokens == 0
+
+
+def test_thoughts_are_taken_out_of_every_reply_and_counted() -> None:
+    body = _completion("<think>secret</think>a", "secret</think>", "c", None, None, None)
+    body["choices"][3]["message"] |= {"reasoning_content": "secret"}
+    body["choices"][4]["message"] |= {"reasoning": {"text": "secret"}}
+    body["choices"][5]["message"]["content"] = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "secret"}]},
+        {"type": "text", "text": "f"},
+    ]
+    reply = decode_chat(json.dumps(body).encode(), _request(n=6), label_ids={})
+    assert reply.texts == ("a", "", "c", "", "", "f")
+    assert reply.usage.thoughts == 5
+
+
+def test_fields_for_thoughts_that_are_empty_are_no_thoughts() -> None:
+    body = _completion("a", "b")
+    body["choices"][0]["message"] |= {"reasoning_content": None, "reasoning": ""}
+    body["choices"][1]["message"] |= {"reasoning": []}
+    assert decode_chat(json.dumps(body).encode(), _request(n=2), label_ids={}).usage.thoughts == 0
+
+
+def test_fewer_replies_than_asked_stop_the_run_and_more_are_left_out() -> None:
+    async def main() -> None:
+        async with _chat(Server(_completion("4"), _completion("4", "5", "3"))) as chat:
+            with pytest.raises(TooFewReplies, match=r"gave 1 of the 10 replies .* reward\.mode = .*multinomial"):
+                await chat.complete(_request(n=10))
+            assert (await chat.complete(_request(n=2))).texts == ("4", "5")
+
+    run(main)
 
 
 @given(st.text(st.characters(exclude_categories=[])), st.sampled_from(["system", "user"]))
@@ -256,6 +287,33 @@ def test_a_label_of_two_tokens_is_refused_by_name() -> None:
                 await chat.complete(_request(label_logprobs=("1", "10")))
 
     run(main)
+
+
+def test_labels_that_are_one_token_are_refused() -> None:
+    class Blind(VllmLike):
+        async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+            if request.url.path == "/tokenize":
+                return httpx2.Response(200, json={"tokens": [0]})  # "unknown", whatever the text
+            return await super().__call__(request)
+
+    async def main() -> None:
+        async with _chat(Blind()) as chat:
+            assert not (await chat.capabilities()).label_logprobs
+
+    run(main)
+
+
+@pytest.mark.parametrize(("again", "read"), [(-0.1, True), (-3.0, False)])
+def test_a_token_with_two_log_probabilities_is_unreadable(again: float, read: bool) -> None:
+    top = [{"token": "1", "logprob": -0.1}, {"token": "2", "logprob": -4.0}, {"token": "1", "logprob": again}]
+    body = _completion("1")
+    body["choices"][0]["logprobs"] = {"content": [{"token": "1", "logprob": -0.1, "top_logprobs": top}]}
+    request, ids = _request(label_logprobs=("1", "2")), {"1": 11, "2": 12}
+    if read:
+        assert decode_chat(json.dumps(body).encode(), request, label_ids=ids).label_logprobs == {"1": -0.1, "2": -4.0}
+    else:
+        with pytest.raises(UnreadableReply, match="two log-probabilities of one token"):
+            decode_chat(json.dumps(body).encode(), request, label_ids=ids)
 
 
 @pytest.mark.parametrize("well_answers", [0, 1, 3])

@@ -15,6 +15,8 @@ from harness.app.commands.replay import Question, replay
 from harness.app.commands.report import report
 from harness.app.commands.run import resume
 from harness.app.commands.runs import runs
+from harness.app.settings.config import Config
+from harness.app.settings.manifest import config_of, read_manifest
 from harness.core.errors import InputError
 from harness.core.log.loggedepisodes import read_episodes
 from harness.core.log.rundigest import run_digest
@@ -73,3 +75,8 @@ def test_a_whole_one_is_complete_and_an_unfinished_one_is_not_gone_on_with(old: 
     with pytest.raises(InputError, match="begun by an older version"):
         resume(old, None, [], said, quiet=True)
     assert {path: path.read_bytes() for path in old.iterdir() if path.is_file()} == before
+
+
+def test_what_a_newer_key_changes_holds_for_newer_runs_only() -> None:
+    assert config_of(read_manifest(OLD), OLD).reward.mass_floor == 0.0
+    assert Config().reward.mass_floor == 0.05

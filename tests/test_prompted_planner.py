@@ -79,6 +79,11 @@ def test_no_strategy_named_twice_fails_the_turn(labels: bool, answer: Any) -> No
     assert first.seed != second.seed
 
 
+def test_letters_without_mass_are_no_choice() -> None:
+    with pytest.raises(ReplyError, match=r"letters are 0 of the planner's next token .* reward\.mass_floor = 0\.05"):
+        choose(FakeChatModel(lambda request: dict.fromkeys(request.label_logprobs, -9999.0)))
+
+
 def test_the_second_try_counts_the_first_ones_waste() -> None:
     decision = choose(FakeChatModel(in_order(["?"] * 10, ["M"] * 10)), labels=False)
     assert (decision.strategy, decision.invalid) == ("no_strategy", 10)

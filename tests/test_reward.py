@@ -13,6 +13,7 @@ from support.fakes import FakeChatModel, in_order, run_on_fake_clock, state_of
 
 from experts.replies import read_rating
 from experts.reward import LABELS, RewardExpert, draw, expected_rating, quorum_reward, read_labels, scaled
+from harness.core.messages import ChatReply, Usage
 from harness.core.seeds import SPACING
 
 STATE = state_of("I like crime films", "See Heat (1995).", "Yes!")
@@ -38,9 +39,37 @@ def test_a_digit_is_a_rating(text, rating):
 @pytest.mark.parametrize(
     "text",
     [
+        "**4**",
+        "*4*",
+        "`4`",
+        '"4"',
+        "(4)",
+        "[4]",
+        "4.0",
+        "4/5",
+        "4 / 5",
+        "4 out of 5",
+        "Rating: 4",
+        "**Rating:** 4",
+        "Score = 4/5.",
+        "My final rating is 4",
+        "Answer:\n4",
+        "4\n\nThe seeker sounds pleased.",
+        "4 because it fits",
+        '{"score": 4}',
+        '{"rating": "4", "reason": "2 of its stars"}',
+        '```json\n{"score": 4.0}\n```',
+    ],
+)
+def test_forms_that_can_mean_nothing_else_are_ratings(text):
+    assert read_rating(text) == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "4.5",
         "6/5",
-        "4/5",
         "0",
         "7",
         "NaN",
@@ -56,11 +85,39 @@ def test_a_digit_is_a_rating(text, rating):
         "five",
         "I rate 5",
         "5 stars",
-        "Rating: 4",
         "²",
         "٣",
         "５",
         "4\x00",
+        "4/10",
+        "4 or 5",
+        "4-5",
+        "4 - 5",
+        "4, maybe 5",
+        "4 to",
+        "4\n5",
+        "4\n\nOr 5",
+        "1. The seeker",
+        "1) The seeker",
+        "1 - The seeker",
+        "4.01",
+        "4/5/5",
+        "Rating: 4 5",
+        "4 because 3 is too low",
+        "(4",
+        "4*5",
+        '{"score": true}',
+        '{"score": 6}',
+        '{"score": 4.5}',
+        '{"score": NaN}',
+        '{"score": 1e999}',
+        '{"score": 4, "score": 5}',
+        '{"score": 4, "rating": 5}',
+        '{"score": [4]}',
+        '{"films": 4}',
+        '[["score", 4]]',
+        '{"score": ' + "9" * 5000 + "}",
+        '{"score":' * 5000,
     ],
 )
 def test_anything_else_is_none(text):
@@ -82,13 +139,36 @@ def test_ten_samples_are_one_request():
 
 
 def test_invalid_samples_are_repaired_with_a_new_seed_and_counted():
-    got, model = score(in_order(["5"] * 7 + ["6/5", "score 5", ""], ["5", "4.5", "3"]), mode="samples")
+    got, model = score(in_order(["5"] * 7 + ["6/5", "5 stars", ""], ["5", "4.5", "3"]), mode="samples")
     first, second = model.requests
     assert second.n == 3
     assert abs(second.seed - first.seed) >= SPACING
     assert got.raw == (5,) * 8 + (3,)
     assert got.invalid == 4
     assert got.reward == pytest.approx(scaled(43 / 9))
+
+
+def test_one_sample_that_could_not_be_read_is_shown_without_keys_and_cut():
+    said = "Well,\n" + "a sk-abcdefgh1234 " * 20
+    got, _ = score(in_order(["4"] * 9 + [said], [""]), mode="samples")
+    assert got.unread.startswith('"Well, a [redacted] a')
+    assert len(got.unread) <= 82
+    assert got.reward == pytest.approx(0.75)
+    cut = ChatReply(texts=("",) * 10, usage=Usage(calls=1, truncated=10, thoughts=10))
+    got, _ = score(lambda request: cut, mode="samples")
+    assert (got.reward, got.unread) == (None, "nothing but thought, cut at its token limit")
+
+
+@pytest.mark.parametrize("mode", ["multinomial", "expected"])
+def test_labels_without_mass_give_no_reward(mode):
+    got, model = score(in_order(dict.fromkeys(LABELS, -9999.0)), mode=mode)
+    assert (got.reward, got.raw, got.distribution, got.label_mass) == (None, (), (), 0.0)
+    assert len(model.requests) == 1
+    thin = logprobs(0.0, 0.0, 0.0, 0.049, 0.0)
+    assert score(in_order(thin), mode=mode)[0].reward is None
+    assert score(in_order(thin), mode=mode)[0].label_mass == pytest.approx(0.049)
+    assert score(in_order(thin), mode=mode, mass_floor=0.04)[0].reward == pytest.approx(0.75)
+    assert score(in_order(logprobs(0.0, 0.0, 0.0, 0.051, 0.0)), mode=mode)[0].reward == pytest.approx(0.75)
 
 
 def test_below_the_quorum_the_reward_is_missing():

@@ -15,6 +15,7 @@ from experts.fact_retriever import RetrieverQuery
 from harness.core import seeds
 from harness.core.errors import ReplyError
 from harness.core.messages import ChatReply, ChatRequest, Evidence, Message, State
+from harness.core.model.glimpse import glimpse_of
 from harness.core.seams import ChatModel
 
 T = TypeVar("T")
@@ -60,7 +61,9 @@ async def ask(
         found = read(reply) if reply.texts else None
         if found is not None:
             return found
-    raise ReplyError(f"the {role} gave no readable reply in {_TRIES} tries in turn {state.turn}")
+    raise ReplyError(
+        f"the {role} gave no readable reply in {_TRIES} tries in turn {state.turn}; it said {glimpse_of(reply)}"
+    )
 
 
 def seeker_words(state: State) -> str:

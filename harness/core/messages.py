@@ -206,6 +206,8 @@ class Score(Struct, frozen=True, kw_only=True):
     """Sum of p over the five labels before normalising, where they were read from log-probabilities."""
     distribution: tuple[float, ...] = ()
     """p(1..5) where it was read."""
+    unread: str = ""
+    """The beginning of one sample that could not be read, where there was any."""
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -216,6 +218,9 @@ class Usage(Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     completion_tokens: int = 0
     truncated: int = 0
+    """Replies that were cut at their token limit."""
+    thoughts: int = 0
+    """Replies out of which the model's thoughts were taken (`harness.core.model.thoughts`)."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -224,6 +229,7 @@ class Usage(Struct, frozen=True, kw_only=True):
             cached_tokens=self.cached_tokens + other.cached_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             truncated=self.truncated + other.truncated,
+            thoughts=self.thoughts + other.thoughts,
         )
 
 

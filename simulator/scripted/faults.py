@@ -16,7 +16,9 @@ from typing import Any, Literal
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-Kind = Literal["status", "hang", "reset", "half_body", "html", "text", "delay", "die"]
+Kind = Literal["status", "hang", "reset", "half_body", "html", "text", "delay", "die", "one_choice", "no_mass"]
+"""The last two are answers of a server that does not do what it was asked for: one choice whatever ``n`` says, and
+label log-probabilities of -9999 throughout."""
 ALWAYS = -1
 
 
@@ -62,6 +64,18 @@ class Faults:
             rule.times -= rule.times > 0
             return rule
         return None
+
+
+def spoilt(choices: list[dict[str, Any]], rule: Rule) -> list[dict[str, Any]]:
+    """A completion's choices as the fault leaves them."""
+    if rule.kind == "one_choice":
+        return choices[:1]
+    if rule.kind == "no_mass":
+        for choice in choices:
+            for position in (choice["logprobs"] or {}).get("content", ()):
+                for entry in position["top_logprobs"]:
+                    entry["logprob"] = -9999.0
+    return choices
 
 
 class TrackedProtocol(HttpToolsProtocol):

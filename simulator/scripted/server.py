@@ -96,8 +96,7 @@ class App:
                 await asyncio.sleep(self._latency_s)
             if rule is not None and rule.kind != "text" and await _suffer(rule, scope, receive, send):
                 return
-            fixed = (rule.texts or (rule.text,)) if rule and rule.kind == "text" else None
-            content = self._complete(request, prompt, fixed)
+            content = self._complete(request, prompt, rule)
         finally:
             self._running -= 1
         if rule is not None and rule.kind == "half_body":
@@ -107,7 +106,8 @@ class App:
         else:
             await _send(send, 200, content)
 
-    def _complete(self, request: ChatBody, prompt: Prompt, fixed: tuple[str, ...] | None) -> bytes:
+    def _complete(self, request: ChatBody, prompt: Prompt, rule: faulty.Rule | None) -> bytes:
+        fixed = (rule.texts or (rule.text,)) if rule and rule.kind == "text" else None
         tokens = prompt_ids([message.content for message in request.chat()])
         if len(tokens) + (request.limit or 0) > protocol.CONTEXT:
             raise BadRequest(
@@ -134,6 +134,8 @@ class App:
                     "logprobs": protocol.first_token_logprobs(request, text, labels),
                 }
             )
+        if rule is not None:
+            choices = faulty.spoilt(choices, rule)
         self._requests += 1
         self._prompt_tokens += len(tokens)
         self._completion_tokens += said

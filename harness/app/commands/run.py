@@ -13,7 +13,7 @@ from harness.app.job.estimate import estimate
 from harness.app.job.estimate import table as estimate_table
 from harness.app.job.main_job import begin_or_go_on, go_on
 from harness.app.settings.configfile import config_from_tree, load_config, overridden
-from harness.app.settings.manifest import read_manifest
+from harness.app.settings.manifest import read_manifest, tree_of
 from harness.app.setup.inputs import read_inputs
 from harness.core.log import rundir
 from learner.checkpoint import load_checkpoint
@@ -51,5 +51,5 @@ def resume(
 ) -> Summary:
     """Go on with a run; only keys that no result depends on may differ, and texts only with ``accept_changes``."""
     manifest = read_manifest(folder)
-    wanted = load_config(file, overrides) if file else config_from_tree(overridden(manifest.config, overrides))
+    wanted = load_config(file, overrides) if file else config_from_tree(overridden(tree_of(manifest), overrides))
     return go_on(wanted, manifest, folder, console, quiet=quiet, accept_changes=accept_changes)

@@ -100,6 +100,7 @@ async def run_cell(
             labels=(await models[config.roles.evaluator].capabilities()).label_logprobs,
             samples=config.reward.samples,
             quorum=config.reward.quorum,
+            mass_floor=config.reward.mass_floor,
             memory=workshop.intentions,
         )
         readings = await _readings(episodes, examiner, players, directory, config, session)

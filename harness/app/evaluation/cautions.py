@@ -8,33 +8,65 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from harness.app.evaluation.readings import Readings
 from harness.app.evaluation.statistics import Estimate
 from harness.app.settings.config import Config
+from harness.core.messages import Usage
 
-LOW_LABEL_MASS = 0.5
-"""Mean label mass below which a model mostly wanted to say something else than a label."""
+OFTEN = 0.1
+"""Share of label reads in which a model mostly wants to say something else, from which on it is said."""
 MUCH_LESS = 0.5
 """The evaluator's gain is much less than the judge's where it is below this share of it."""
 
 
 def cautions_of(
-    phases: Mapping[str, Mapping[str, Estimate]], differences: Mapping[str, Estimate], config: Config
+    differences: Mapping[str, Estimate],
+    config: Config,
+    readings: Mapping[str, Readings] = {},
+    tokens: Mapping[str, Usage] = {},
 ) -> tuple[str, ...]:
-    """All cautions. ``phases``: metrics by evaluation; ``differences``: after RL minus after warm-up, paired."""
-    return (*_label_masses(phases), *_pleased_judge(differences), *_stalling(differences, config))
+    """All cautions. ``differences``: after RL minus after warm-up, paired; the others by role, over the whole log."""
+    return (
+        *(said for role, found in readings.items() for said in _unread(role, found, config)),
+        *_thoughts(tokens),
+        *_pleased_judge(differences),
+        *_stalling(differences, config),
+    )
 
 
-def _label_masses(phases: Mapping[str, Mapping[str, Estimate]]) -> Iterator[str]:
-    for metric, who, labels, worth in (
-        ("label_mass", "judge", "labels 1 to 5", "its ratings mean little"),
-        ("planner_label_mass", "prompted planner", "strategies' letters", "its choices mean little"),
-    ):
-        masses = [m.mean for phase in phases.values() if (m := phase.get(metric)) and m.mean is not None]
-        if masses and min(masses) < LOW_LABEL_MASS:
-            yield (
-                f"the {labels} are on average only {min(masses):.0%} of the {who}'s next token: it mostly wants to say "
-                f"something else, so {worth}."
-            )
+def _unread(role: str, found: Readings, config: Config) -> Iterator[str]:
+    who, labels = ("prompted planner", "strategies' letters") if role == "planner" else (role, "labels 1 to 5")
+    if found.low_mass:
+        yield (
+            f"{_of(found.low_mass, found.label_reads)} label reads of the {who} gave no reward: the {labels} have less "
+            f"than reward.mass_floor = {config.reward.mass_floor:g} of its next token's probability."
+        )
+    doubtful = found.half_mass - found.low_mass
+    if doubtful and doubtful >= OFTEN * found.label_reads:
+        yield (
+            f"in {_of(doubtful, found.label_reads)} other label reads the {labels} have less than half of the {who}'s "
+            "next token's probability: it mostly wants to say something else, so its word means little."
+        )
+    if found.unread:
+        such = f", such as {found.example}" if found.example else ""
+        share = f"{found.unread:,}" if role == "planner" else _of(found.unread, found.samples)
+        yield f"{share} samples of the {who} could not be read and were dropped{such}."
+    if found.missing > found.low_mass:
+        yield f"{_of(found.missing, found.judgements)} judgements of the {who} gave no reward."
+
+
+def _thoughts(tokens: Mapping[str, Usage]) -> Iterator[str]:
+    """Thoughts harm no number, but cost tokens, and cut replies short where the limit is meant for what is said."""
+    found = [f"{role} {usage.thoughts:,}" for role, usage in tokens.items() if usage.thoughts]
+    if found:
+        yield (
+            "models wrote down their thoughts, which were taken out before anything read the replies "
+            f"({', '.join(found)} replies). Turn thinking off at the server where replies come out empty or cut."
+        )
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,} ({part / whole:.1%})" if whole else f"{part:,}"
 
 
 def _pleased_judge(differences: Mapping[str, Estimate]) -> Iterator[str]:

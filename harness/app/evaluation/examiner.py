@@ -24,7 +24,7 @@ from collections.abc import MutableMapping
 
 from experts.prompts import render_candidates
 from experts.replies import read_rating
-from experts.reward import LABELS, expected_rating, read_labels
+from experts.reward import LABELS, MASS_FLOOR, expected_rating, read_labels
 from harness.app.evaluation.persuasion import Intentions
 from harness.core import seeds
 from harness.core.errors import ExpertError
@@ -78,7 +78,8 @@ class Reading(Struct, frozen=True, kw_only=True):
 
 
 class Examiner:
-    """Asks one model. ``labels``: it gives label log-probabilities. ``memory``: answers by prompt, shared or loaded."""
+    """Asks one model. ``labels``: it gives label log-probabilities; ``mass_floor``: a read with less probability on the
+    labels is missing. ``memory``: answers by prompt, shared or loaded."""
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class Examiner:
         labels: bool,
         samples: int = 10,
         quorum: int = 5,
+        mass_floor: float = MASS_FLOOR,
         memory: MutableMapping[str, float] | None = None,
     ) -> None:
         self._model = model
@@ -95,6 +97,7 @@ class Examiner:
         self._labels = labels
         self._samples = samples
         self._quorum = quorum
+        self._mass_floor = mass_floor
         self._memory = memory if memory is not None else {}
 
     async def read(self, episode: Episode) -> Reading:
@@ -158,7 +161,8 @@ class Examiner:
             return None
         if self._labels:
             reading = read_labels(reply.label_logprobs, 1.0)
-            found = None if reading is None else expected_rating(reading.distribution)
+            heard = reading is not None and reading.label_mass >= self._mass_floor
+            found = expected_rating(reading.distribution) if reading is not None and heard else None
         else:
             valid = [rating for text in reply.texts if (rating := read_rating(text)) is not None]
             found = math.fsum(valid) / len(valid) if len(valid) >= max(self._quorum, 1) else None

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from harness.app.evaluation.metrics import RATES, Measure, all_by_scenario
+from harness.app.evaluation.readings import Readings
 from harness.app.evaluation.serving import ServingReport
 from harness.app.evaluation.statistics import Estimate, estimate, paired_difference
 from harness.core.log.checkedlines import FileMark
@@ -64,6 +65,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     """By model, of the last sitting (a resumed run's calls before it are not in it): how its server served."""
     decisions: str = ""
     """Those in force that the numbers depend on (`harness.app.evaluation.in_force`)."""
+    readings: dict[str, Readings] = {}
+    """By role, over the whole log: what could not be read, and why."""
     cautions: tuple[str, ...] = ()
     """What the numbers themselves warn of (`harness.app.evaluation.cautions`)."""
     pool: str = ""

@@ -14,6 +14,7 @@ import trio
 
 from harness.app.console.progress import Progress
 from harness.app.evaluation.metrics import first_return
+from harness.app.job.watch import Watch
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import episode_seed
 from harness.core.conversation import Cast, Spent, converse
@@ -62,6 +63,7 @@ class Session:
         self.turns = 0
         """Played in this sitting."""
         self._assembler = Assembler()
+        self._watch = Watch(progress.say, config.reward.mass_floor)
         self._budget = _Budget(config, finished)
 
     def jobs(self, phase: str, scenarios: Sequence[Scenario], version_of: Callable[[int], int]) -> list[EpisodeStarted]:
@@ -133,6 +135,7 @@ class Session:
         if episode is not None:
             failed = isinstance(event, EpisodeEnded) and event.stop == "error"
             self.progress.ended(None if failed else first_return(episode, self.config.rl.gamma, "literal"), failed)
+        self._watch.saw(event)
         self._budget.check()
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from harness.app.evaluation.cautions import cautions_of
 from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.evaluation.metrics import Measure, headline
+from harness.app.evaluation.readings import readings_of
 from harness.app.evaluation.serving import ServingReport, serving_table
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
 from harness.app.identity.sittings import cautions_of_sittings
@@ -44,17 +45,16 @@ def summarize(
     )
     learned = evaluations.keys() >= {"rl", "warmup"}
     gained = differences(evaluations["rl"], evaluations["warmup"], measures) if learned else {}
+    readings, tokens = readings_of(episodes), tokens_by_role(episodes)
     summary = Summary(
         world=world_of(config),
         phases=phases,
         differences=gained,
         decisions=decisions_of(config),
-        cautions=(
-            *cautions_of({phase.name: phase.metrics for phase in phases}, gained, config),
-            *cautions_of_sittings(folder),
-        ),
+        readings=readings,
+        cautions=(*cautions_of(gained, config, readings, tokens), *cautions_of_sittings(folder)),
         seconds=seconds,
-        tokens=tokens_by_role(episodes),
+        tokens=tokens,
         seed=config.run.seed,
         config_digest=config.digest,
         digest=run_digest(episodes),

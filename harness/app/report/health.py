@@ -1,4 +1,4 @@
-"""Whether the simulated users behave: leaks, early acceptance, role confusion, repetition; counts of dialogues; pure.
+"""Whether the models behave: leaks, early acceptance, role confusion, repetition, unread judgements; counts; pure.
 
 None of these is repaired or scored anywhere; they say how far a phase's numbers may be believed.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.app.evaluation.readings import scores_of
 from harness.core.log.episode import Episode
 from harness.core.messages import Item, Struct
 from harness.core.sections import one_line
@@ -19,6 +20,8 @@ TITLES = {
     "seeker_repeats": "the seeker says the same thing twice",
     "recommender_repeats": "the recommender says the same thing twice",
     "truncated": "a reply was cut at its token limit",
+    "thoughts": "a model wrote down its thoughts (taken out before anything read them)",
+    "unread": "the judge or the evaluator could not be read",
 }
 
 
@@ -73,6 +76,10 @@ def flaws(episode: Episode, items: Mapping[str, Item]) -> list[str]:
     events = (episode.opening, *episode.transitions, episode.ended)
     if any(usage.truncated for event in events if event is not None for usage in event.usage.values()):
         found.append("truncated")
+    if any(usage.thoughts for event in events if event is not None for usage in event.usage.values()):
+        found.append("thoughts")
+    if any(score.reward is None for event in events if event is not None for _, score in scores_of(event)):
+        found.append("unread")
     return found
 
 

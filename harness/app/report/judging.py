@@ -12,6 +12,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+from harness.app.evaluation.readings import HALF
 from harness.core.log.episode import Episode
 from harness.core.messages import Score, Struct
 
@@ -20,8 +21,8 @@ FLAT_SPREAD = 0.05
 """Standard deviation of rewards below which a judge tells hardly anything apart (a fifth of one rating step)."""
 ONE_LABEL = 0.9
 """Share of one label above which the scores are nearly constant."""
-LOW_MASS = 0.5
-"""Label mass below which the model rather wanted to say something else than a digit."""
+OFTEN_LOW = 0.1
+"""Share of turns with a label mass below `HALF` above which the judge's readings are worth little."""
 
 
 class Reading(Struct, frozen=True, kw_only=True):
@@ -39,7 +40,11 @@ class Reading(Struct, frozen=True, kw_only=True):
     reward_spread: float | None
     label_mass_mean: float | None
     label_mass_low: float | None
-    """Share of turns whose label mass is below `LOW_MASS`."""
+    """Share of turns whose label mass is below `HALF`."""
+    refused: int
+    """Turns without a reward, for want of label mass."""
+    example: str
+    """The beginning of a sample that could not be read; empty where there was none."""
     icc: float | None
     reliability: float | None
     alarms: tuple[str, ...]
@@ -63,7 +68,9 @@ def read_judge(scores: Sequence[Score]) -> Reading:
         reward_mean=statistics.fmean(rewards) if rewards else None,
         reward_spread=spread,
         label_mass_mean=statistics.fmean(masses) if masses else None,
-        label_mass_low=sum(mass < LOW_MASS for mass in masses) / len(masses) if masses else None,
+        label_mass_low=sum(mass < HALF for mass in masses) / len(masses) if masses else None,
+        refused=sum(score.label_mass is not None and score.reward is None for score in scores),
+        example=next((score.unread for score in scores if score.unread), ""),
         icc=icc,
         reliability=reliability,
         alarms=tuple(_alarms(histogram, spread, masses, len(rewards))),
@@ -85,8 +92,9 @@ def _alarms(histogram: Sequence[float], spread: float | None, masses: Sequence[f
     if histogram and max(histogram) > ONE_LABEL:
         label = LABELS[max(range(len(LABELS)), key=lambda place: histogram[place])]
         yield f"nearly constant scores: {max(histogram):.0%} are {label}"
-    if masses and statistics.fmean(masses) < LOW_MASS:
-        yield f"low label mass: on average {statistics.fmean(masses):.2f} of the probability lies on the five labels"
+    low = sum(mass < HALF for mass in masses)
+    if low > OFTEN_LOW * len(masses):
+        yield f"low label mass: in {low / len(masses):.0%} of the turns less than half of it lies on the five labels"
 
 
 def repeatability(raw: Iterable[Sequence[int]]) -> tuple[float | None, float | None]:

@@ -19,7 +19,7 @@ from harness.app.identity.sittings import Sitting, read_sittings
 from harness.app.job.metricsfile import read_metrics
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import config_from_tree
-from harness.app.settings.manifest import Manifest, read_manifest
+from harness.app.settings.manifest import Manifest, read_manifest, tree_of
 from harness.core.errors import HarnessError, InputError
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
@@ -89,7 +89,7 @@ def read_record(folder: Path) -> RunRecord:
     episodes = EpisodeIndex(folder / rundir.EPISODES)
     refuse_another_log(folder, summary)
     # Not `config_of`: a report of an older run must not fail because keys were added to the config since.
-    config = config_from_tree(manifest.config)
+    config = config_from_tree(tree_of(manifest))
     return RunRecord(
         folder=folder,
         manifest=manifest,

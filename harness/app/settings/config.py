@@ -198,6 +198,9 @@ class Reward(Struct, frozen=True, kw_only=True):
     samples: Annotated[int, Meta(ge=1, le=64)] = 10
     quorum: Annotated[int, Meta(ge=1, le=64)] = 5
     temperature: Annotated[float, Meta(gt=0.0, le=2.0)] = 1.0
+    mass_floor: Share = 0.05
+    """Probability of all labels together below which a label read (a judge's, an examiner's, a prompted planner's) is
+    missing: the model wants to say something else, and what is left over tells nothing."""
     threshold: Share = 0.75
     """tau: a reward above it ends the conversation."""
 

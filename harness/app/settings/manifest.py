@@ -18,7 +18,7 @@ import msgspec
 from harness.app.identity.libraries import versions_now
 from harness.app.identity.sittings import Identity, identity_of
 from harness.app.settings.config import Config, flattened, operational, settings
-from harness.app.settings.configfile import config_from_tree
+from harness.app.settings.configfile import config_from_tree, overridden
 from harness.core.errors import InputError
 from harness.core.log import rundir
 from harness.core.messages import Struct
@@ -26,6 +26,8 @@ from harness.core.messages import Struct
 FORMAT = 1
 """Of the run directories that this version writes. It rises where an older run cannot be gone on with as it began:
 other scenarios from the same seed, other readings of the same replies, another log."""
+BEFORE = {"reward.mass_floor": "reward.mass_floor=0.0"}
+"""Keys whose default is not what older versions did: key -> assignment of what they did, for a run without the key."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -83,12 +85,18 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"{path} cannot be read: {error}") from None
 
 
+def tree_of(manifest: Manifest) -> dict[str, Any]:
+    """The config as a tree; keys that a newer version has added have their defaults, or what `BEFORE` says."""
+    there = flattened(manifest.config)
+    return overridden(manifest.config, [assignment for key, assignment in BEFORE.items() if key not in there])
+
+
 def config_of(manifest: Manifest, folder: Path) -> Config:
     """The config of a run directory; refuses one that was edited since, and names the keys.
 
-    Keys that a newer version has added are no change: they have their defaults.
+    Keys that a newer version has added are no change.
     """
-    config = config_from_tree(manifest.config)
+    config = config_from_tree(tree_of(manifest))
     seals = _seals(config)
     written = manifest.seals.keys() | flattened(manifest.config).keys()
     changed = [key for key in sorted(written) if not operational(key) and seals.get(key) != manifest.seals.get(key)]

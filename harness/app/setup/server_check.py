@@ -15,11 +15,12 @@ import httpx2
 import msgspec
 import trio
 
+from experts.reward import LABELS, MASS_FLOOR, read_labels
 from harness.app.settings.config import Model
 from harness.app.setup.packaged_model import PACKAGED, folder_of, server_python
 from harness.core.errors import CheckFailed
 from harness.core.messages import ChatReply, ChatRequest
-from harness.core.model.llm import OpenAIChat
+from harness.core.model.llm import OpenAIChat, TooFewReplies
 from harness.core.sections import prompt
 
 Said = tuple[Literal["ok", "note", "FAILED"], str]
@@ -28,6 +29,7 @@ _DEADLINE_S = 60.0
 _IMPORTS_S = 120.0
 _MANY = 10
 """Replies a question: as many as a sampled reward needs; also enough that two seeds hardly ever agree in all."""
+_ANSWER_TOKENS = 24
 _LOOK = """
 import importlib.metadata as m, importlib.util as u, json
 def v(name):
@@ -91,14 +93,26 @@ async def _asked(name: str, model: Model, client: OpenAIChat, key: str | None) -
     if scope.cancelled_caught:
         raise CheckFailed(f"{client.shown_url} does not answer within {_DEADLINE_S:g} s")
     yield "ok", f"models.{name}: {model.model} at {client.shown_url} answers"
-    first, again, other = [await _ask(client, seed=seed, n=_MANY) for seed in (64, 64, 128)]
+    try:
+        first, again, other = [await _ask(client, seed=seed, n=_MANY) for seed in (64, 64, 128)]
+        yield "ok", f"n = {_MANY}: {_MANY} replies in one request"
+    except TooFewReplies as error:
+        # Without it nothing can be sampled; a reading of labels needs one reply.
+        yield "note" if offered.label_logprobs else "FAILED", f"n = {_MANY}: {error}"
+        first, again, other = [await _ask(client, seed=seed) for seed in (64, 64, 128)]
     if first.texts == again.texts and first.texts != other.texts:
         yield "ok", "seed: accepted, the same seed gave the same reply and another seed another"
     else:
         why = "the same seed gave two replies" if first.texts != again.texts else "two seeds gave one reply"
         yield "note", f"seed: accepted, but {why}, so runs of this server may not repeat"
-    several = len(first.texts)
-    yield "ok" if several == _MANY else "FAILED", f"n = {_MANY}: {several} replies in one request"
+    if thoughtful := first.usage.thoughts:
+        empty = sum(not text for text in first.texts)
+        yield (
+            "note",
+            f"thoughts: {thoughtful} of {len(first.texts)} replies held some; they are taken out before anything reads "
+            f"a reply, and {empty} replies of {_ANSWER_TOKENS} tokens held nothing else. Turn thinking off at the "
+            "server where replies come out empty",
+        )
     if offered.choices:
         yield "ok", "constrained choice and pattern: enforced"
     else:
@@ -106,13 +120,16 @@ async def _asked(name: str, model: Model, client: OpenAIChat, key: str | None) -
     yield await _schema(client)
     if offered.label_logprobs:
         yield "ok", "rewards: one decode step with label log-probabilities (multinomial, expected), or samples"
+        yield await _mass(client)
     else:
         yield "note", "rewards: no label log-probabilities of given tokens here, so samples whatever reward.mode says"
     batch = await _batch_route(model, key)
     yield "ok", f"batch route: {'offered' if batch else 'none'}; single calls with a seed each are used either way"
 
 
-async def _ask(client: OpenAIChat, *, seed: int = 64, n: int = 1, schema: bytes = b"") -> ChatReply:
+async def _ask(
+    client: OpenAIChat, *, seed: int = 64, n: int = 1, schema: bytes = b"", labels: tuple[str, ...] = ()
+) -> ChatReply:
     # A judge's prompt, so that the scripted world can answer it as well.
     return await client.complete(
         ChatRequest(
@@ -120,13 +137,28 @@ async def _ask(client: OpenAIChat, *, seed: int = 64, n: int = 1, schema: bytes 
             episode="doctor",
             turn=0,
             messages=prompt("reward", "Answer with one number from 1 to 5.", {"DIALOGUE": "Seeker: Hello."}),
-            max_tokens=24,
+            max_tokens=_ANSWER_TOKENS,
             temperature=1.0,
             seed=seed,
             n=n,
+            label_logprobs=labels,
             json_schema=msgspec.Raw(schema),
         )
     )
+
+
+async def _mass(client: OpenAIChat) -> Said:
+    reply = await _ask(client, labels=LABELS)
+    reading = read_labels(reply.label_logprobs, 1.0)
+    if reading is None:
+        return "FAILED", "label mass: what the server gives for the labels 1 to 5 are no log-probabilities"
+    said = f"label mass: the labels 1 to 5 have {reading.label_mass:.2g} of the next token's probability"
+    if reading.label_mass < MASS_FLOOR:
+        return (
+            "note",
+            f'{said}; below reward.mass_floor a reward is missing: set reward.mode = "samples" or use another model',
+        )
+    return "ok", said
 
 
 async def _schema(client: OpenAIChat) -> Said:

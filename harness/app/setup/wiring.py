@@ -268,6 +268,7 @@ async def open_players(
             samples=config.reward.samples,
             quorum=config.reward.quorum,
             temperature=config.reward.temperature,
+            mass_floor=config.reward.mass_floor,
         )
 
     without: tuple[str, ...] = config.network.without
@@ -288,6 +289,7 @@ async def open_players(
             strategies,
             labels=offered.label_logprobs,
             temperature=decoding.planner.temperature,
+            mass_floor=config.reward.mass_floor,
         )
 
     retriever = FactRetriever(inputs.graph, index, retriever_encoder().embed, candidates=config.network.candidates)

@@ -1,5 +1,6 @@
-"""The tape of a run: every model call's request digest and raw reply, beside the log; and answering from it.
+"""The tape of a run: every model call's request digest and reply, beside the log; and answering from it.
 
+A reply is kept as the roles read it, word for word but for a model's thoughts, which the client takes out.
 The log says what happened, the tape what the models said, so that a conversation can be played again offline through
 the same code (``harness replay``). Requests are kept as digests only: one of the whole request, by which a reply is
 found, and short ones of each named section, by which a request that is not on the tape is told apart from the one that

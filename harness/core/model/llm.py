@@ -60,6 +60,10 @@ class _Refused(CallError):
     """The server understood the request and will not serve it (4xx)."""
 
 
+class TooFewReplies(RunStopped):
+    """The server does not give as many replies to one request as were asked for."""
+
+
 class OpenAIChat:
     """A model on an OpenAI-compatible server, as an async context manager; implements `ChatModel`.
 
@@ -187,6 +191,9 @@ class OpenAIChat:
                     raise _Refused(f"{self.shown_url} does not offer /tokenize, which label reads need") from error
                 if len(tokens) != 1:
                     raise _Refused(f"the label {label!r} is {len(tokens)} tokens of {self.model}, not one")
+                for other, known in self._label_ids.items():
+                    if known == tokens[0]:
+                        raise _Refused(f"the labels {other!r} and {label!r} are one token of {self.model}: {known}")
                 self._label_ids[label] = tokens[0]
 
     async def _chat(self, request: ChatRequest, *, constrain: bool) -> tuple[ChatReply, int]:
@@ -196,6 +203,13 @@ class OpenAIChat:
         )
         if not reply.texts:
             raise CallError(f"{self.model} at {self.shown_url} answered the {request.role} without any choice")
+        if len(reply.texts) < request.n:
+            raise TooFewReplies(
+                f"{self.model} at {self.shown_url} gave {len(reply.texts)} of the {request.n} replies that the "
+                f'{request.role} asked for in one request (n): set reward.mode = "multinomial" or "expected", which '
+                "read one decode step, where the server gives label log-probabilities; else reward.samples = 1 and "
+                "reward.quorum = 1; or name another model for it under roles"
+            )
         return reply, retries
 
     async def _call(self, route: _Route, body: bytes, decode: Callable[[bytes], T]) -> tuple[T, int]:

@@ -2,7 +2,8 @@
 
 Requests follow the OpenAI chat API; three fields are vLLM's (0.32, ``entrypoints/openai/chat_completion/protocol.py``):
 ``structured_outputs`` with a list of choices or a pattern, ``logprob_token_ids`` and ``return_tokens_as_token_ids``.
-Only the fields that the harness uses are decoded; msgspec skips the rest without building it.
+Only the fields that the harness uses are decoded; msgspec skips the rest without building it. A model's thoughts are
+taken out here, before anything else sees a reply: no role, log or tape holds them (``harness.core.model.thoughts``).
 
 A label read asks for one token and the log-probabilities of given token ids. vLLM gives them *before* temperature, and
 a grammar's mask is applied before that, so a label read is sent without ``choices``: the labels' mass stays visible.
@@ -17,9 +18,11 @@ from collections.abc import Mapping
 import msgspec
 
 from harness.core.messages import ChatReply, ChatRequest, Message, Usage
+from harness.core.model.thoughts import without_thoughts
 from harness.core.sections import one_line
 
 _LONGEST_SHOWN = 300
+_NOTHING = (b"", b"null", b'""', b"[]")
 _SECRET = re.compile(r"(?i)bearer\s+[^\s\"',]+|\bsk-[A-Za-z0-9_\-]{6,}|(?<=api_key=)[^\s&\"']+")
 
 
@@ -50,8 +53,16 @@ class _Logprobs(msgspec.Struct):
     content: list[_Position] | None = None
 
 
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+
+
 class _WireMessage(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_Part] | None = None
+    # Of a server that takes a model's thoughts out itself. Of any type: nothing reads more than whether they are there.
+    reasoning_content: msgspec.Raw = msgspec.Raw(b"")
+    reasoning: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Choice(msgspec.Struct):
@@ -138,28 +149,43 @@ def decode_chat(body: bytes, request: ChatRequest, *, label_ids: Mapping[str, in
         completion = _completion.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableReply(f"not a chat completion: {error}") from None
-    choices = sorted(completion.choices, key=lambda choice: choice.index)
+    choices = sorted(completion.choices, key=lambda choice: choice.index)[: request.n]
     used = completion.usage or _WireUsage()
     details = used.prompt_tokens_details
+    # The one token of a label read is thrown away: it is neither cut nor a thought.
     truncated = 0 if request.label_logprobs else sum(choice.finish_reason == "length" for choice in choices)
+    read = [_said(choice.message) for choice in choices]
     usage = Usage(
         calls=1,
         prompt_tokens=used.prompt_tokens,
         cached_tokens=(details.cached_tokens or 0) if details is not None else 0,
         completion_tokens=used.completion_tokens or 0,
         truncated=truncated,
+        thoughts=0 if request.label_logprobs else sum(thought for _, thought in read),
     )
     labels = _labels(choices[0], request.label_logprobs, label_ids) if request.label_logprobs and choices else {}
-    return ChatReply(
-        texts=tuple(choice.message.content or "" for choice in choices), usage=usage, label_logprobs=labels
-    )
+    return ChatReply(texts=tuple(said for said, _ in read), usage=usage, label_logprobs=labels)
+
+
+def _said(message: _WireMessage) -> tuple[str, bool]:
+    """What a choice says, without the model's thoughts, and whether it had any."""
+    content = message.content
+    apart = any(bytes(field) not in _NOTHING for field in (message.reasoning_content, message.reasoning))
+    if isinstance(content, list):
+        apart = apart or any(part.type in ("thinking", "reasoning") for part in content)
+        content = "".join(part.text or "" for part in content if part.type == "text")
+    said, thought = without_thoughts(content or "")
+    return said, thought or apart
 
 
 def _labels(choice: _Choice, labels: tuple[str, ...], label_ids: Mapping[str, int]) -> dict[str, float]:
     positions = choice.logprobs.content if choice.logprobs is not None else None
     if not positions:
         raise UnreadableReply("no log-probabilities in the answer")
-    found = {entry.token: entry.logprob for entry in positions[0].top_logprobs}
+    found: dict[str, float] = {}
+    for entry in positions[0].top_logprobs:
+        if found.setdefault(entry.token, entry.logprob) != entry.logprob:
+            raise UnreadableReply(f"two log-probabilities of one token, {entry.token!r}, in the answer")
     read: dict[str, float] = {}
     for label in labels:
         # vLLM names tokens by id when asked; a server that gives their texts is understood too.
