@@ -3,7 +3,7 @@
     v000123/
       checkpoint.json        version, strategies, encoder, config digest, log position, SHA-256 of every file
       policy.safetensors     head and inputs' scaling, or the table
-      optimizer.safetensors  Adam's moments (absent where none were given)
+      learner.safetensors    Adam's moments and the critic (absent where none were given)
       encoder/               save_pretrained layout, where encoder layers were trained
 
 A checkpoint is written aside, synced, and renamed into place, so a kill leaves the previous one (RELIABILITY row 5). No
@@ -29,11 +29,11 @@ from harness.core.errors import InputError, RunStopped
 from harness.core.messages import Struct
 from harness.domain.text_encoder import Dtype, TextEncoder, load_encoder, quiet
 from learner.encoder_policy import EncoderPolicy
-from learner.optimizer import Optimizer
 from learner.policy import TrainablePolicy
 from learner.tabular import TabularPolicy
+from learner.updates import Learner
 
-_META, _POLICY, _OPTIMIZER, _ENCODER = "checkpoint.json", "policy.safetensors", "optimizer.safetensors", "encoder"
+_META, _POLICY, _LEARNER, _ENCODER = "checkpoint.json", "policy.safetensors", "learner.safetensors", "encoder"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _NAME = re.compile(r"v(\d{6,})")
 
@@ -72,23 +72,27 @@ class Checkpoint:
     folder: Path
     meta: CheckpointMeta
     weights: dict[str, Tensor]
-    optimizer: dict[str, Tensor] | None
-    """None where none was saved; empty where it had not made a step."""
+    learner: dict[str, Tensor] | None
+    """`Learner.state`; None where none was saved."""
 
-    def restore(self, policy: TrainablePolicy, optimizer: Optimizer | None = None) -> None:
-        """Put the weights (and the moments) into a policy of the same kind; `InputError` names what differs.
-
-        Weights without their moments are refused where an optimizer is given: Adam would start again, unnoticed.
-        """
+    def restore(self, policy: TrainablePolicy) -> None:
+        """Put the weights into a policy of the same kind; `InputError` names what differs."""
         self._check(policy)
-        if optimizer is not None and self.optimizer is None:
+        policy.load_weights(self.weights)
+
+    def restore_learner(self, learner: Learner) -> None:
+        """Put weights, moments, critic and version into a learner, so that it goes on as if it had never stopped.
+
+        Weights alone are refused: Adam and the critic would start again, unnoticed.
+        """
+        if self.learner is None:
             raise InputError(
-                f"checkpoint {self.folder.name!r} holds no optimizer state (an exported or a warmed-up planner has "
+                f"checkpoint {self.folder.name!r} holds no state of a learner (an exported or a warmed-up planner has "
                 "none), so training cannot go on from it; planner.init starts a new training from it"
             )
-        policy.load_weights(self.weights)
-        if optimizer is not None and self.optimizer is not None:
-            optimizer.load_state(self.optimizer)
+        self.restore(learner.policy)
+        learner.load_state(self.learner)
+        learner.version = self.meta.version
 
     def policy(self, load: Callable[[str, Dtype], TextEncoder] = load_encoder) -> TrainablePolicy:
         """The policy, from the checkpoint and its encoder alone."""
@@ -151,11 +155,11 @@ def save_checkpoint(
     version: int,
     config_digest: str = "",
     log_position: int = 0,
-    optimizer: dict[str, Tensor] | None = None,
+    learner: dict[str, Tensor] | None = None,
 ) -> Path:
     """Write ``root/v<version>`` and return it; an equal one that is already there stays. Blocks (syncs to disk).
 
-    ``optimizer``: `Optimizer.state`. Raises `RunStopped` where the disk is full or cannot be written.
+    ``learner``: `Learner.state`. Raises `RunStopped` where the disk is full or cannot be written.
     """
     folder = root / checkpoint_name(version)
     partial = root / f".{folder.name}.partial"
@@ -164,7 +168,7 @@ def save_checkpoint(
             return folder
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _write_files(partial, policy, optimizer)
+        _write_files(partial, policy, learner)
         files = {
             str(path.relative_to(partial)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(partial.rglob("*"))
@@ -226,14 +230,14 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise InputError(f"checkpoint {name!r} lists no {_POLICY}")
     trained = tensors.get(f"{_ENCODER}/model.safetensors", {})
     weights = tensors[_POLICY] | {f"encoder.{key}": tensor for key, tensor in trained.items()}
-    return Checkpoint(folder=folder, meta=meta, weights=weights, optimizer=tensors.get(_OPTIMIZER))
+    return Checkpoint(folder=folder, meta=meta, weights=weights, learner=tensors.get(_LEARNER))
 
 
-def _write_files(folder: Path, policy: TrainablePolicy, optimizer: dict[str, Tensor] | None) -> None:
+def _write_files(folder: Path, policy: TrainablePolicy, learner: dict[str, Tensor] | None) -> None:
     own = {name: tensor for name, tensor in policy.weights().items() if not name.startswith("encoder.")}
     safetensors.torch.save_file(_plain(own), folder / _POLICY)
-    if optimizer is not None:
-        safetensors.torch.save_file(_plain(optimizer), folder / _OPTIMIZER)
+    if learner is not None:
+        safetensors.torch.save_file(_plain(learner), folder / _LEARNER)
     if isinstance(policy, EncoderPolicy) and policy.trainable_layers:
         with quiet():
             policy.model.save_pretrained(folder / _ENCODER, max_shard_size="1TB")  # one file, whatever its size

@@ -88,6 +88,14 @@ class EncoderPolicy:
         logits = text @ self._text_weight.T + seen @ self._numbers_weight.T + self._bias
         return torch.log_softmax(logits.double(), dim=1)
 
+    def critic_inputs(self, prepared: Sequence[Prepared]) -> Tensor:
+        """All scaled inputs of a frozen encoder; of one that learns the numbers alone."""
+        skipped = self._widths[0] if self.trainable_layers else 0
+        if not prepared:
+            return torch.zeros(0, sum(self._widths) - skipped)
+        rows = [numbers if self.trainable_layers else self._inputs((text, numbers)) for text, numbers in prepared]
+        return (torch.stack(rows) - self._center[skipped:]) * self._scale[skipped:]
+
     def _inputs(self, prepared: Prepared) -> Tensor:
         text, numbers = prepared
         return torch.cat([pooled_alone(self.model, text) if isinstance(text, Tokens) else text, numbers])

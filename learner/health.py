@@ -10,13 +10,14 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from harness.core.log.episode import Episode
-from harness.core.messages import Decision, State, Struct
-from learner.objective import RATIO_CLIP, Objective, effective_sample_size, entropy, kl_divergence
+from harness.core.messages import Decision, Struct
+from learner.objective import effective_sample_size, entropy, kl_divergence
+from learner.passes import Climb, PassReport
 from learner.returns import Series
 
 
@@ -35,6 +36,8 @@ class UpdateReport(Struct, frozen=True, kw_only=True):
     rewarded_turns: int
     """Those with a return; only these are learned from."""
     missing_reward_share: float | None
+    turns_without_return: dict[str, int]
+    """By stop cause: the turns that are not learned from because a reward is missing at or after them."""
     loss: float | None
     policy_loss: float | None
     entropy: float | None
@@ -42,9 +45,11 @@ class UpdateReport(Struct, frozen=True, kw_only=True):
     kl_to_warmup: float | None
     """KL(pi || the reference policy), nats."""
     gradient_norm: float | None
-    """Before clipping."""
-    learning_rate_factor: float
-    """Linear decay: 1 at the first update."""
+    """Of the first pass, before clipping."""
+    passes: tuple[PassReport, ...]
+    """Of each step that was taken."""
+    passes_ended: str | None
+    """Why there were fewer passes than the setting asks for."""
     advantage_spread: float | None
     reward_mean: float | None
     reward_spread: float | None
@@ -52,9 +57,11 @@ class UpdateReport(Struct, frozen=True, kw_only=True):
     lag: float | None
     """Mean number of updates between the acting version and the one that is updated."""
     effective_sample_size: float | None
-    """Of the rewarded turns' importance ratios; equals their number at lag 0."""
-    clipped_share: float | None
-    """Share of the rewarded turns whose ratio lies outside of the clipping range."""
+    """Of the rewarded turns' importance weights before the first pass; equals their number at lag 0."""
+    critic_loss: float | None
+    """Mean squared error of the critic's values on this update's returns, which it had not seen."""
+    explained_variance: float | None
+    """1 - Var(R - V) / Var(R), likewise: 1 is perfect, at or below 0 the critic helps nothing."""
     mean_return: float | None
     """Mean R_1 of Eq. 8 (literal), over the episodes where it exists."""
     mean_objective: float | None
@@ -65,22 +72,24 @@ class UpdateReport(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class LearnedTurn:
-    """A decision, the state it was taken in, and its advantage where its return exists."""
+    """A decision, its state as the policy prepares it, and where they exist its return under the horizon that is
+    optimised and its advantage; ``value`` is what the critic expected."""
 
-    state: State
+    prepared: Any
     decision: Decision
+    returned: float | None
+    value: float
     advantage: float | None
 
 
 @dataclass(frozen=True)
 class Step:
-    """What happened to the weights: log-probabilities (N, K) of the policy and the reference on the update's turns, the
-    objective over the rewarded ones, the gradient norm, or why there was no step."""
+    """What happened to the weights: log-probabilities (N, K) of the policy before and of the reference on the update's
+    turns, the passes over the rewarded ones, or why there was no step."""
 
     log_probs_NK: Tensor
     reference_NK: Tensor
-    objective: Objective | None
-    gradient_norm: float | None
+    climb: Climb | None
     refused: str | None
 
 
@@ -93,7 +102,6 @@ def describe(
     turns: Sequence[LearnedTurn],
     strategies: tuple[str, ...],
     step: Step,
-    rate: float,
 ) -> UpdateReport:
     """The report of the update that made ``version``; the returns are per episode, empty for censored ones."""
     scored = [episode for episode in episodes if not censored(episode)]
@@ -101,8 +109,9 @@ def describe(
     given = [reward for reward in rewards if reward is not None]
     learned = [turn.advantage for turn in turns if turn.advantage is not None]
     played = [turn.decision.strategy for turn in turns]
-    objective, log_probs_NK = step.objective, step.log_probs_NK.detach()
-    ratios_N = objective.ratios_N.detach() if objective else torch.zeros(0)
+    climb, log_probs_NK = step.climb, step.log_probs_NK.detach()
+    returned = [turn.returned for turn in turns if turn.returned is not None]
+    errors = [turn.returned - turn.value for turn in turns if turn.returned is not None]
     return UpdateReport(
         version=version,
         refused=step.refused,
@@ -111,18 +120,21 @@ def describe(
         turns=len(turns),
         rewarded_turns=len(learned),
         missing_reward_share=1.0 - len(given) / len(rewards) if rewards else None,
-        loss=_finite(objective.loss) if objective else None,
-        policy_loss=_finite(objective.policy_loss) if objective else None,
+        turns_without_return=_without_return(episodes, optimised),
+        loss=_finite(climb.first.loss) if climb else None,
+        policy_loss=_finite(climb.first.policy_loss) if climb else None,
         entropy=_finite(entropy(log_probs_NK).mean()),
         kl_to_warmup=_finite(kl_divergence(log_probs_NK, step.reference_NK).mean()),
-        gradient_norm=step.gradient_norm,
-        learning_rate_factor=rate,
+        gradient_norm=climb.passes[0].gradient_norm if climb and climb.passes else None,
+        passes=climb.passes if climb else (),
+        passes_ended=climb.ended if climb else None,
         advantage_spread=statistics.pstdev(learned) if learned else None,
         reward_mean=_mean(given),
         reward_spread=statistics.pstdev(given) if given else None,
         lag=_mean(version - 1 - turn.decision.policy_version for turn in turns),
-        effective_sample_size=effective_sample_size(ratios_N) if len(ratios_N) else None,
-        clipped_share=_finite(((ratios_N - 1.0).abs() > RATIO_CLIP).double().mean()),
+        effective_sample_size=effective_sample_size(climb.weights_N) if climb else None,
+        critic_loss=_mean(error**2 for error in errors),
+        explained_variance=_explained(errors, returned),
         mean_return=_mean(series[0] for series in literal if series),
         mean_objective=_mean(series[0] for series in optimised if series),
         strategy_shares={strategy: played.count(strategy) / max(1, len(played)) for strategy in strategies},
@@ -132,6 +144,19 @@ def describe(
 def censored(episode: Episode) -> bool:
     """Whether an episode ended in an error (decision 8) or not at all: its rewards are never learned from."""
     return episode.ended is None or episode.ended.stop == "error"
+
+
+def _without_return(episodes: Sequence[Episode], returns: Sequence[Series]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for episode, series in zip(episodes, returns, strict=True):
+        if episode.ended is not None and None in series:
+            found[episode.ended.stop] = found.get(episode.ended.stop, 0) + series.count(None)
+    return found
+
+
+def _explained(errors: Sequence[float], returned: Sequence[float]) -> float | None:
+    spread = statistics.pvariance(returned) if returned else 0.0
+    return 1.0 - statistics.pvariance(errors) / spread if spread > 0.0 else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -1,9 +1,9 @@
 """Eq. 6 and Eq. 7 as pure functions of tensors, plus the diagnostics that are read from the same tensors.
 
 Eq. 7's sign in the paper minimises the return and its beta stands outside alpha; what is minimised here is decision 1:
-``-(sum A_t log pi(h_t|s_t) + beta sum H(pi(.|s_t))) / (episodes x T_max)``. For data that an older version produced
-(policy lag), log pi is replaced by the clipped importance ratio of PPO (Schulman et al., 2017); at lag 0 every ratio is
-exactly 1 and the gradient is the one above. Shapes: N turns, K strategies. No state, no optimizer, no I/O.
+``-(sum A_t log pi(h_t|s_t) + beta sum H(pi(.|s_t))) / (episodes x T_max)``. So that several steps can be made on the
+same turns, log pi is replaced by the clipped ratio of PPO (Schulman et al., 2017) to the weights before the first step;
+there every ratio is exactly 1 and the gradient is the one above. Shapes: N turns, K strategies. No state, no I/O.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Objective:
     entropy_bonus: Tensor
     """sum of entropies / (episodes x T_max): below the mean entropy where episodes are short."""
     ratios_N: Tensor
-    """pi(h|s) / pi_acting(h|s); all ones at lag 0."""
+    """pi(h|s) / pi_start(h|s); all ones at the first step."""
 
 
 def policy_objective(
     log_probs_NK: Tensor,
     actions_N: Tensor,
-    acting_probs_N: Tensor,
+    start_probs_N: Tensor,
     advantages_N: Tensor,
     *,
     beta: float,
@@ -59,12 +59,12 @@ def policy_objective(
 ) -> Objective:
     """Eq. 7 over the rewarded turns of one update (decision 1).
 
-    ``acting_probs_N``: the logged pi_acting(h_t|s_t). ``normaliser``: episodes x T_max, a constant, so that a turn of a
-    short episode weighs no more than one of a long one. N may be 0 (loss 0).
+    ``start_probs_N``: pi(h_t|s_t) that ratios are taken to. ``normaliser``: episodes x T_max, a constant, so that a
+    turn of a short episode weighs no more than one of a long one. N may be 0 (loss 0).
     """
     chosen_N = log_probs_NK.gather(1, actions_N.unsqueeze(1)).squeeze(1)
     # A quotient of probabilities, not exp of a difference of logarithms: equal bits give exactly 1.
-    ratios_N = chosen_N.exp() / acting_probs_N
+    ratios_N = chosen_N.exp() / start_probs_N
     gain_N = torch.minimum(ratios_N * advantages_N, ratios_N.clamp(1.0 - clip, 1.0 + clip) * advantages_N)
     policy_loss = -gain_N.sum() / normaliser
     entropy_bonus = entropy(log_probs_NK).sum() / normaliser

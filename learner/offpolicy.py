@@ -27,7 +27,7 @@ from scipy import stats
 
 from harness.core.errors import DataError
 from harness.core.messages import State, StopCause, Struct
-from learner.returns import Horizon, absorbed_weight
+from learner.returns import Horizon, credited
 from learner.state_features import DECILES, STAGES, progress, stage, state_features
 
 Array = NDArray[np.float64]
@@ -88,14 +88,8 @@ def stepwise(
     rewards: Sequence[float], *, gamma: float, horizon: Horizon, stop: StopCause, max_turns: int
 ) -> tuple[float, ...]:
     """Rewards whose plain discounted sum is R_1 of `learner.returns` under the horizon."""
-    shaped = list(rewards)
-    if not shaped:
-        return ()
-    if horizon == "absorbing" and stop in ("judge", "user"):
-        shaped[-1] *= 1.0 + absorbed_weight(gamma, max_turns - len(shaped))
-    elif horizon == "terminal":
-        shaped[:-1] = [0.0] * (len(shaped) - 1)
-    return tuple(shaped)
+    found = credited(rewards, gamma=gamma, horizon=horizon, stop=stop, max_turns=max_turns)
+    return tuple(reward for reward in found if reward is not None)
 
 
 def softened(probabilities: Sequence[float], epsilon: float) -> tuple[float, ...]:

@@ -17,8 +17,7 @@ CLIP_NORM = 1.0
 
 
 class Optimizer:
-    """AdamW over a policy's parameter groups. ``encoder_learning_rate``: of encoder layers, default the head's rate;
-    ``numbers_pace``: what a head's rate is multiplied by for the weights on the state's numbers."""
+    """AdamW over a policy's parameter groups. ``encoder_learning_rate``: of encoder layers, default the head's rate."""
 
     def __init__(
         self,
@@ -27,14 +26,11 @@ class Optimizer:
         learning_rate: float,
         encoder_learning_rate: float | None = None,
         encoder_weight_decay: float = 0.0,
-        numbers_pace: float = 1.0,
     ) -> None:
         groups = []
         for kind, parameters in policy.parameter_groups().items():
             inner = kind == "encoder"
             rate = encoder_learning_rate if inner and encoder_learning_rate is not None else learning_rate
-            if kind == "numbers":
-                rate *= numbers_pace
             # A head is never decayed here: pulled to zero it would forget towards the uniform policy.
             decay = encoder_weight_decay if inner else 0.0
             groups.append({"params": parameters, "lr": rate, "weight_decay": decay})

@@ -43,6 +43,11 @@ class TrainablePolicy(Protocol):
         """
         ...
 
+    def critic_inputs(self, prepared: Sequence[Any]) -> Tensor:
+        """What a critic may read of N prepared states, (N, F): those of the head's scaled inputs that no training
+        moves, since a regression on inputs that move would have to be fitted again at every update."""
+        ...
+
     def parameter_groups(self) -> dict[str, list[Tensor]]:
         """Trainable tensors by kind, since kinds have learning rates of their own: ``text`` and ``numbers`` (a head's
         weights on either), ``encoder``, ``table``."""

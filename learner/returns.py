@@ -14,7 +14,9 @@ from typing import Literal
 from harness.core.messages import StopCause
 
 Horizon = Literal["literal", "absorbing", "terminal"]
-Advantage = Literal["none", "episode", "batch", "turn"]
+Baseline = Literal["none", "episode", "batch", "turn"]
+Advantage = Literal["critic", "none", "episode", "batch", "turn"]
+"""``critic`` needs more than returns: `learner.gae` and `learner.critic`."""
 Series = tuple[float | None, ...]
 """One number per turn of an episode, None where it does not exist."""
 
@@ -27,6 +29,29 @@ def absorbed_weight(gamma: float, turns_left: int) -> float:
     return math.fsum(gamma**i for i in range(1, turns_left + 1))
 
 
+def credited(
+    rewards: Sequence[float | None],
+    *,
+    gamma: float,
+    horizon: Horizon,
+    stop: StopCause,
+    max_turns: int,
+) -> Series:
+    """What each turn of one episode is credited with, from r_1..r_T: its plain discounted sum is R_1.
+
+    ``literal``: the reward itself (Eq. 8). ``absorbing``: after judge or user success at T the last reward is also
+    credited for the turns up to ``max_turns``. ``terminal``: only r_T counts. None where the reward is missing.
+    """
+    if len(rewards) > max_turns:
+        raise ValueError(f"an episode of {len(rewards)} turns exceeds max_turns = {max_turns}")
+    found = list(rewards)
+    if horizon == "terminal":
+        found[:-1] = [None if reward is None else 0.0 for reward in found[:-1]]
+    elif horizon == "absorbing" and stop in ("judge", "user") and found and found[-1] is not None:
+        found[-1] += found[-1] * absorbed_weight(gamma, max_turns - len(rewards))
+    return tuple(found)
+
+
 def returns(
     rewards: Sequence[float | None],
     *,
@@ -35,32 +60,21 @@ def returns(
     stop: StopCause,
     max_turns: int,
 ) -> Series:
-    """R_1..R_T of one episode from r_1..r_T.
+    """R_1..R_T of one episode from r_1..r_T: R_t = sum_{i>=t} gamma^(i-t) c_i, c as `credited` gives it."""
+    return discounted(credited(rewards, gamma=gamma, horizon=horizon, stop=stop, max_turns=max_turns), gamma)
 
-    ``literal``: R_t = sum_{i>=t} gamma^(i-t) r_i (Eq. 8). ``absorbing``: after judge or user success at T the last
-    reward is also credited for the turns up to ``max_turns``. ``terminal``: only r_T counts, discounted to t.
-    """
-    if len(rewards) > max_turns:
-        raise ValueError(f"an episode of {len(rewards)} turns exceeds max_turns = {max_turns}")
+
+def discounted(series: Series, gamma: float) -> Series:
+    """sum_{i>=t} gamma^(i-t) c_i for every t; None where a c_i, i >= t, is missing."""
     found: list[float | None] = []
     later: float | None = 0.0
-    for t in range(len(rewards), 0, -1):
-        reward = rewards[t - 1]
-        if reward is None or later is None:
-            later = None
-        else:
-            counted = reward
-            if t == len(rewards):
-                if horizon == "absorbing" and stop in ("judge", "user"):
-                    counted += reward * absorbed_weight(gamma, max_turns - t)
-            elif horizon == "terminal":
-                counted = 0.0
-            later = counted + gamma * later
+    for value in reversed(series):
+        later = None if value is None or later is None else value + gamma * later
         found.append(later)
     return tuple(reversed(found))
 
 
-def advantages(returns_ET: Sequence[Series], how: Advantage) -> tuple[Series, ...]:
+def advantages(returns_ET: Sequence[Series], how: Baseline) -> tuple[Series, ...]:
     """A_t for every turn of every episode of one update (decision 3); None exactly where the return is None.
 
     ``none``: A = R. ``episode``: standardised inside the episode (PPDPP). ``batch``: standardised over the update.

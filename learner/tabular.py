@@ -46,6 +46,15 @@ class TabularPolicy(Immediate):
             return self.table.new_zeros(0, len(self.strategies))
         return torch.stack([torch.log_softmax(self.table[cell], 0) for cell in prepared])
 
+    def critic_inputs(self, prepared: Sequence[Cell]) -> Tensor:
+        """Turn, last strategy and stage, one-hot side by side: a table of cells would need every cell's own data."""
+        sizes = self.table.shape[:3]
+        columns = [
+            torch.nn.functional.one_hot(torch.tensor([cell[axis] for cell in prepared], dtype=torch.long), size)
+            for axis, size in enumerate(sizes)
+        ]
+        return torch.cat(columns, dim=1).double()
+
     def parameter_groups(self) -> dict[str, list[Tensor]]:
         return {"table": [self.table]}
 

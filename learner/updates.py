@@ -1,33 +1,31 @@
-"""One policy-gradient update from finished episodes (paper, Eq. 7 and 8).
+"""One update from finished episodes: a clipped actor-critic on the paper's Eq. 7 and 8.
 
 A `Learner` is a function of the log: the same starting weights and the same episodes in the same order give the same
-weights, to the last bit. That is what makes `resume` a replay (DESIGN section 3). Everything it needs is in the events:
-states are the fold of an episode, the acting probabilities were logged with each decision. Left out: channels and time
-(`learner.reinforce`), files (`learner.checkpoint`).
+weights, to the last bit. That is what makes `resume` a replay. Everything it needs is in the events: states are the
+fold of an episode, the acting probabilities were logged with each decision. The story is `Learner.update`, read
+downwards. Left out: channels and time (`learner.reinforce`), files (`learner.checkpoint`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from harness.core.log.episode import Episode
+from learner.critic import Critic
+from learner.gae import generalised_advantages
 from learner.health import LearnedTurn, Step, UpdateReport, censored, describe
-from learner.objective import policy_objective
-from learner.optimizer import Optimizer, linear_decay
+from learner.optimizer import Optimizer
+from learner.passes import Turns, climb
 from learner.policy import TrainablePolicy
-from learner.returns import Advantage, Horizon, Series, advantages, returns
-
-NUMBERS_PACE = 10.0
-"""How much faster RL learns from the state's few numbers than from its text. Adam moves every weight at one pace and
-text has thirty times as many, so at one rate a head follows words long before it heeds what turn it is and what was
-played. Trials on the scripted world (320 episodes, a bag of words in the encoder's place to be quick): the objective
-went from 2.8 to 3.5 and 3.6 without it, to 3.9 with it; 1,008 episodes: 4.3 twice, and 4.8 and 4.4."""
+from learner.returns import Advantage, Horizon, Series, advantages, credited, discounted
 
 
 class Learner:
-    """Owns the policy that learns, its optimizer, and the number of updates made (``version``)."""
+    """Owns the policy that learns, its optimizer, its critic, and the number of updates made (``version``)."""
 
     def __init__(
         self,
@@ -42,32 +40,29 @@ class Learner:
         gamma: float = 0.99,
         beta: float = 0.03,
         horizon: Horizon = "absorbing",
-        advantage: Advantage = "turn",
-        numbers_pace: float = NUMBERS_PACE,
+        advantage: Advantage = "critic",
+        gae_lambda: float = 0.9,
+        passes: int = 8,
         batched: bool = False,
     ) -> None:
         """``policy`` is trained in place. ``reference``: what the KL is measured to, the warm-up's snapshot.
         ``total_episodes``: of the whole training; where they are no multiple of ``batch_episodes`` the last update
-        has fewer, and the learning rates' linear decay ends with it. ``numbers_pace``: what ``learning_rate`` is
-        multiplied by for a head's weights on the state's numbers. ``batched``: faster and rounded differently, for
-        a GPU; without it every ratio at lag 0 is exactly 1."""
+        has fewer. ``gae_lambda``: of the advantage ``critic`` alone. ``batched``: the first pass too is faster and
+        rounded differently, for a GPU; without it every ratio of the first pass at lag 0 is exactly 1."""
         self.policy = policy
         self.version = 0
         self.batch_episodes = batch_episodes
-        self.optimizer = Optimizer(
-            policy,
-            learning_rate=learning_rate,
-            encoder_learning_rate=encoder_learning_rate,
-            numbers_pace=numbers_pace,
-        )
-        self._reference = reference
         self.total_episodes = total_episodes
-        self._total_updates = -(-total_episodes // batch_episodes)
+        self.optimizer = Optimizer(policy, learning_rate=learning_rate, encoder_learning_rate=encoder_learning_rate)
+        self.critic = Critic(policy.critic_inputs([]).shape[1])
+        self._reference = reference
         self._max_turns = max_turns
         self._gamma = gamma
         self._beta = beta
         self._horizon: Horizon = horizon
         self._advantage: Advantage = advantage
+        self._lambda = gae_lambda
+        self._passes = passes
         self._batched = batched
 
     def update(self, episodes: Sequence[Episode]) -> UpdateReport:
@@ -78,59 +73,105 @@ class Learner:
         expected = len(due(self.version, self.batch_episodes, self.total_episodes))
         if not episodes or len(episodes) != expected:
             raise ValueError(f"update {self.version} takes {expected} episodes, got {len(episodes)}")
-        literal = [self._returns(episode, "literal") for episode in episodes]
-        optimised = [self._returns(episode, self._horizon) for episode in episodes]
-        turns = _turns(episodes, advantages(optimised, self._advantage))
-        rate = linear_decay(self.version, self._total_updates)
-        step = self._step(episodes, turns, rate)
+        rewards = [self._credited(episode, self._horizon) for episode in episodes]
+        returns = [discounted(series, self._gamma) for series in rewards]
+        prepared = [
+            [self.policy.prepare(state) for state in episode.states()[: len(series)]]
+            for episode, series in zip(episodes, rewards, strict=True)
+        ]
+        values = [self.critic.values(self.policy.critic_inputs(states)) for states in prepared]
+        turns = _turns(episodes, prepared, returns, values, self._advantages(rewards, returns, values))
+        step = self._step(turns, normaliser=len(episodes) * self._max_turns)
+        # Only now: the values of an update come from the episodes before it.
+        self._teach_critic(turns, sum(bool(series) for series in rewards))
         self.version += 1
         return describe(
             version=self.version,
             episodes=episodes,
-            literal=literal,
-            optimised=optimised,
+            literal=[discounted(self._credited(episode, "literal"), self._gamma) for episode in episodes],
+            optimised=returns,
             turns=turns,
             strategies=self.policy.strategies,
             step=step,
-            rate=rate,
         )
 
-    def _returns(self, episode: Episode, horizon: Horizon) -> Series:
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint carries beside the policy, so that the next updates are the same to the last bit."""
+        parts = {"optimizer": self.optimizer.state(), "critic": self.critic.state()}
+        return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`, for a learner of the same policy."""
+        parts: dict[str, dict[str, Tensor]] = {"optimizer": {}, "critic": {}}
+        for key, tensor in state.items():
+            part, name = key.split(".", 1)
+            parts[part][name] = tensor
+        self.optimizer.load_state(parts["optimizer"])
+        self.critic.load_state(parts["critic"])
+
+    def _credited(self, episode: Episode, horizon: Horizon) -> Series:
         if episode.ended is None or censored(episode):
             return ()
-        return returns(
+        return credited(
             episode.rewards, gamma=self._gamma, horizon=horizon, stop=episode.ended.stop, max_turns=self._max_turns
         )
 
-    def _step(self, episodes: Sequence[Episode], turns: Sequence[LearnedTurn], rate: float) -> Step:
-        prepared = [self.policy.prepare(turn.state) for turn in turns]
+    def _advantages(
+        self, rewards: Sequence[Series], returns: Sequence[Series], values: Sequence[Sequence[float]]
+    ) -> Sequence[Series]:
+        if self._advantage != "critic":
+            return advantages(returns, self._advantage)
+        if not self.critic.ready:
+            return advantages(returns, "turn")
+        return [
+            generalised_advantages(series, judged, gamma=self._gamma, lam=self._lambda)
+            for series, judged in zip(rewards, values, strict=True)
+        ]
+
+    def _step(self, turns: Sequence[LearnedTurn], normaliser: float) -> Step:
+        prepared = [turn.prepared for turn in turns]
         log_probs_NK = self.policy.log_probabilities(prepared, batched=self._batched)
         with torch.no_grad():
             reference_NK = self._reference.log_probabilities(prepared, batched=self._batched)
         rows = [row for row, turn in enumerate(turns) if turn.advantage is not None]
         if not rows:
-            return Step(log_probs_NK, reference_NK, None, None, "no turn of this update has a return")
+            return Step(log_probs_NK, reference_NK, None, "no turn of this update has a return")
         decisions = [turns[row].decision for row in rows]
-        objective = policy_objective(
+        climbed = climb(
+            self.policy,
+            self.optimizer,
             log_probs_NK[rows],
-            torch.tensor([decision.index for decision in decisions], device=log_probs_NK.device),
-            log_probs_NK.new_tensor([decision.probabilities[decision.index] for decision in decisions]),
-            log_probs_NK.new_tensor([turns[row].advantage for row in rows]),
+            Turns(
+                prepared=[prepared[row] for row in rows],
+                actions_N=torch.tensor([decision.index for decision in decisions], device=log_probs_NK.device),
+                acting_probs_N=log_probs_NK.new_tensor([d.probabilities[d.index] for d in decisions]),
+                advantages_N=log_probs_NK.new_tensor([turns[row].advantage for row in rows]),
+            ),
+            passes=self._passes,
             beta=self._beta,
-            normaliser=len(episodes) * self._max_turns,
+            normaliser=normaliser,
         )
-        norm = self.optimizer.step(objective.loss, rate=rate)
-        refused = "the loss or a gradient is not finite" if norm is None else None
-        return Step(log_probs_NK, reference_NK, objective, norm, refused)
+        return Step(log_probs_NK, reference_NK, climbed, None if climbed.passes else climbed.ended)
+
+    def _teach_critic(self, turns: Sequence[LearnedTurn], episodes: int) -> None:
+        known = [turn for turn in turns if turn.returned is not None]
+        inputs_NF = self.policy.critic_inputs([turn.prepared for turn in known])
+        self.critic.add(inputs_NF, [turn.returned for turn in known if turn.returned is not None], episodes)
 
 
-def _turns(episodes: Sequence[Episode], advantages_ET: Sequence[Series]) -> list[LearnedTurn]:
-    """All decisions of the episodes that are not censored, with their advantages."""
+def _turns(
+    episodes: Sequence[Episode],
+    prepared: Sequence[Sequence[Any]],
+    returns: Sequence[Series],
+    values: Sequence[Sequence[float]],
+    advantages_ET: Sequence[Series],
+) -> list[LearnedTurn]:
+    """All decisions of the episodes that are not censored, with what is known of each."""
     return [
-        LearnedTurn(state, transition.decision, advantage)
-        for episode, series in zip(episodes, advantages_ET, strict=True)
+        LearnedTurn(state, transition.decision, returned, value, advantage)
+        for episode, *series in zip(episodes, prepared, returns, values, advantages_ET, strict=True)
         if not censored(episode)
-        for state, transition, advantage in zip(episode.states(), episode.transitions, series, strict=False)
+        for transition, state, returned, value, advantage in zip(episode.transitions, *series, strict=True)
         if transition.decision is not None
     ]
 

@@ -62,7 +62,10 @@ def trained(kind: str, tiny: TextEncoder) -> Learner:
 
 
 @pytest.mark.parametrize("kind", ["tabular", "frozen", "top", "all"])
-def test_a_resumed_learner_goes_on_as_if_never_stopped(tmp_path: Path, tiny: TextEncoder, kind: str) -> None:
+def test_a_resumed_learner_goes_on_as_if_never_stopped(
+    tmp_path: Path, tiny: TextEncoder, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learner.critic.READY_EPISODES", 2)
     learner = trained(kind, tiny)
     folder = save_checkpoint(
         tmp_path / "checkpoints",
@@ -70,14 +73,14 @@ def test_a_resumed_learner_goes_on_as_if_never_stopped(tmp_path: Path, tiny: Tex
         version=2,
         config_digest="abc",
         log_position=77,
-        optimizer=learner.optimizer.state(),
+        learner=learner.state(),
     )
     assert folder == tmp_path / "checkpoints" / "v000002"
     saved = load_checkpoint(folder)
     assert (saved.meta.version, saved.meta.config_digest, saved.meta.log_position) == (2, "abc", 77)
     resumed = learner_of(fresh(kind, tiny))
-    saved.restore(resumed.policy, resumed.optimizer)
-    resumed.version = saved.meta.version
+    saved.restore_learner(resumed)
+    assert resumed.version == saved.meta.version
     assert weights_hash(resumed.policy) == saved.meta.weights_hash == weights_hash(learner.policy)
     batch = episodes(learner.policy.snapshot(), KEYS, [4, 5], version=2)
     assert resumed.update(batch) == learner.update(batch)
@@ -89,13 +92,13 @@ def test_training_goes_on_with_its_moments_or_not_at_all(tmp_path: Path, tiny: T
     bare = load_checkpoint(save_checkpoint(tmp_path / "bare", learner.policy, version=2))
     resumed = learner_of(fresh("tabular", tiny))
     before = weights_hash(resumed.policy)
-    with pytest.raises(InputError, match=r"'v000002' holds no optimizer state .* planner\.init"):
-        bare.restore(resumed.policy, resumed.optimizer)
+    with pytest.raises(InputError, match=r"'v000002' holds no state of a learner .* planner\.init"):
+        bare.restore_learner(resumed)
     assert weights_hash(resumed.policy) == before
     bare.restore(resumed.policy)
     unmoved = learner_of(fresh("tabular", tiny))
-    kept = save_checkpoint(tmp_path / "unmoved", unmoved.policy, version=1, optimizer=unmoved.optimizer.state())
-    load_checkpoint(kept).restore(resumed.policy, resumed.optimizer)  # every update was refused: nothing to forget
+    kept = save_checkpoint(tmp_path / "unmoved", unmoved.policy, version=1, learner=unmoved.state())
+    load_checkpoint(kept).restore_learner(resumed)  # every update was refused: nothing to forget
 
 
 @pytest.mark.parametrize("kind", ["tabular", "frozen", "top", "all"])

@@ -65,13 +65,13 @@ def test_an_exported_planner_is_a_checkpoint_with_a_card(tmp_path: Path) -> None
     policy = TabularPolicy(tuple(strategy.key for strategy in STRATEGIES))
     with torch.no_grad():
         next(iter(policy.weights().values())).normal_(generator=torch.Generator().manual_seed(1))
-    optimizer = {"moment": torch.zeros(2)}
-    save_checkpoint(folder / "checkpoints", policy, version=1, optimizer=optimizer)
+    learner = {"optimizer.moment": torch.zeros(2)}
+    save_checkpoint(folder / "checkpoints", policy, version=1, learner=learner)
     [path] = export(folder, tmp_path / "out", Console(quiet=True), parquet=False, jsonl=False, planner=True)
     loaded = load_checkpoint(path).policy()
     state = State(episode="e", seed=0, max_turns=3, opening="hello")
     assert loaded.distribution(state) == policy.distribution(state)
-    assert not (path / "optimizer.safetensors").exists()
+    assert not (path / "learner.safetensors").exists()
     card = (path / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlibrary_name: rso-harness")
     assert WORLD in card

@@ -28,7 +28,8 @@ def decisions_of(config: Config) -> str:
     parts = [f"horizon {rl.horizon}", f"gamma {rl.gamma:g}"]
     if learns:
         parts += [
-            f"advantage {rl.advantage}",
+            f"advantage {rl.advantage}" + (f" (lambda {rl.gae_lambda:g})" if rl.advantage == "critic" else ""),
+            f"passes {rl.passes}",
             f"beta {rl.entropy_coefficient:g}",
             f"batch {rl.batch_episodes}",
             f"lag {rl.policy_lag}",

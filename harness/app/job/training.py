@@ -23,7 +23,7 @@ from learner.checkpoint import checkpoint_name, load_checkpoint, newest_checkpoi
 from learner.health import UpdateReport
 from learner.policy import TrainablePolicy
 from learner.reinforce import reinforce
-from learner.updates import NUMBERS_PACE, Learner
+from learner.updates import Learner
 from learner.versions import PolicyVersions, acting_version
 from learner.warmup import warm_up
 
@@ -165,8 +165,8 @@ class Training:
             beta=config.entropy_coefficient,
             horizon=config.horizon,
             advantage=config.advantage,
-            # The paper knows one rate.
-            numbers_pace=1.0 if self._config.preset == "paper" else NUMBERS_PACE,
+            gae_lambda=config.gae_lambda,
+            passes=config.passes,
         )
         newest = newest_checkpoint(self._checkpoints)
         reached = load_checkpoint(newest).meta.version if newest else WARMED_UP
@@ -179,8 +179,7 @@ class Training:
         # Unfinished episodes act with versions from reached - lag on: those in between are replayed, and published.
         start = newest_checkpoint(self._checkpoints, at_most=max(WARMED_UP, reached - config.policy_lag))
         if start is not None and (checkpoint := load_checkpoint(start)).meta.version > WARMED_UP:
-            checkpoint.restore(self._planner, learner.optimizer)
-            learner.version = checkpoint.meta.version
+            checkpoint.restore_learner(learner)
             self._versions.publish(learner.version, self._planner.snapshot())
         return learner
 
@@ -191,7 +190,7 @@ class Training:
             version=version,
             config_digest=self._config.digest,
             log_position=self._session.log.length,
-            optimizer=learner.optimizer.state() if learner else None,
+            learner=learner.state() if learner else None,
         )
         # Kept: the warmed-up planner, and what a resume with this lag can ask for.
         for old in range(version - self._config.rl.policy_lag - 2, WARMED_UP, -1):

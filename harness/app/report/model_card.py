@@ -2,7 +2,7 @@
 
 The folder is a checkpoint too: ``planner.init`` takes it, `learner.checkpoint.load_checkpoint` verifies it. A frozen
 encoder is named with its SHA-256 and not copied; trained encoder layers lie in ``encoder/`` as `save_pretrained` writes
-them. The optimizer is left out: nobody resumes from an exported planner.
+them. The learner's state is left out: nobody resumes from an exported planner.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.app.report.record import PHASE_TITLES, RunRecord
 from harness.core.errors import InputError
 from learner.checkpoint import CheckpointMeta, load_checkpoint, newest_checkpoint
 
-_META, _OPTIMIZER = "checkpoint.json", "optimizer.safetensors"
+_META, _LEARNER = "checkpoint.json", "learner.safetensors"
 
 
 def export_planner(record: RunRecord, checkpoints: Path, out: Path, world: str) -> Path:
@@ -30,7 +30,7 @@ def export_planner(record: RunRecord, checkpoints: Path, out: Path, world: str) 
     if out.exists():
         raise InputError(f"{out} already exists")
     meta = load_checkpoint(newest).meta
-    kept = {name: digest for name, digest in meta.files.items() if name != _OPTIMIZER}
+    kept = {name: digest for name, digest in meta.files.items() if name != _LEARNER}
     for name in kept:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(newest / name, out / name)

@@ -174,7 +174,7 @@ class Warmup(Struct, frozen=True, kw_only=True):
 
 
 class RL(Struct, frozen=True, kw_only=True):
-    """Entropy-regularised policy gradient (Eq. 7, Eq. 8)."""
+    """Entropy-regularised policy gradient (Eq. 7, Eq. 8) as a clipped actor-critic."""
 
     epochs: Annotated[int, Meta(ge=0, le=100_000)] = 10
     dialogues_per_epoch: Count = 32
@@ -186,7 +186,11 @@ class RL(Struct, frozen=True, kw_only=True):
     gamma: Share = 0.99
     horizon: Literal["absorbing", "terminal", "literal"] = "absorbing"
     entropy_coefficient: NonNegative = 0.03
-    advantage: Literal["turn", "batch", "episode", "none"] = "turn"
+    advantage: Literal["critic", "turn", "batch", "episode", "none"] = "critic"
+    gae_lambda: Share = 0.9
+    """Of the advantage ``critic``: 1 trusts returns, 0 trusts the critic."""
+    passes: Annotated[int, Meta(ge=1, le=1000)] = 8
+    """Steps on the same episodes, each on all of them; fewer once the policy has moved far. The paper has 1."""
     policy_lag: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """L, in updates: episode e acts with version max(0, e // batch_episodes - L)."""
 

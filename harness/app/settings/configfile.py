@@ -23,8 +23,7 @@ from harness.core.errors import ConfigError
 
 PRESETS: Mapping[str, dict[str, Any]] = {
     "": {},
-    # The settings that the paper states (decisions 4, 5, 7, 21, 22); the others keep the defaults. RL has one
-    # rate for all weights then, without the faster pace of the state's numbers (learner.updates.NUMBERS_PACE).
+    # The settings that the paper states (decisions 3, 4, 5, 7, 21, 22); the others keep the defaults.
     "paper": {
         "planner": {"encoder": "roberta-base", "trainable_layers": 12},
         "warmup": {"learning_rate": 6e-6, "encoder_learning_rate": 6e-6, "epochs": 5},
@@ -37,6 +36,7 @@ PRESETS: Mapping[str, dict[str, Any]] = {
             "gamma": 0.99,
             "horizon": "literal",
             "advantage": "none",
+            "passes": 1,
         },
         "reward": {"mode": "samples", "samples": 10},
     },
