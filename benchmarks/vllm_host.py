@@ -19,6 +19,7 @@ import trio
 from rich.console import Console
 
 from harness.app.console.progress import Progress
+from harness.app.console.show import show_progress
 from harness.app.settings.config import Model
 from harness.app.settings.configfile import load_config
 from harness.app.setup.servers import open_server
@@ -74,7 +75,7 @@ async def main(folder: Path) -> None:
     (folder / LOGS).mkdir(parents=True)
     progress = Progress(Console(file=sys.stderr))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(progress.show)
+        nursery.start_soon(show_progress, progress)
         model = smollm2()
         model = msgspec.structs.replace(model, environment=model.environment | {"VLLM_SERVER_DEV_MODE": "1"})
         async with open_server("default", model, KnowledgeGraph.from_items(()), folder, progress) as base_url:

@@ -1,6 +1,9 @@
 """Small files of the roof: what is sealed is noticed, what is secret is not written, nothing is written twice."""
 
 import json
+import re
+import subprocess
+import sys
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -15,10 +18,7 @@ from typer.testing import CliRunner
 from harness.app.cli import app
 from harness.app.commands.doctor import doctor
 from harness.app.console.logs import REDACTED, logging_to
-from harness.app.job.metricsfile import MetricsFile, read_metrics
-from harness.app.settings.config import Config
-from harness.app.settings.configfile import config_from_tree
-from harness.app.settings.manifest import (
+from harness.app.identity.manifest import (
     config_of,
     encode,
     manifest_of,
@@ -26,11 +26,16 @@ from harness.app.settings.manifest import (
     refuse_changes,
     refuse_other_files,
 )
+from harness.app.job.metricsfile import MetricsFile, read_metrics
+from harness.app.settings.config import Config
+from harness.app.settings.configfile import config_from_tree
 from harness.core.errors import CheckFailed, InputError, Interrupted, RunStopped, expected_failure
 from harness.core.messages import Struct
 from harness.domain.strategies import STRATEGIES
 from learner.checkpoint import save_checkpoint
 from learner.tabular import TabularPolicy
+
+ROOT = Path(__file__).parents[1]
 
 
 def changed(**tables: dict[str, object]) -> Config:
@@ -150,3 +155,24 @@ def test_the_version_is_that_of_the_package() -> None:
 def test_ctrl_c_within_a_group_is_an_interruption() -> None:
     group = BaseExceptionGroup("tasks", [BaseExceptionGroup("inner", [KeyboardInterrupt()]), RunStopped("server lost")])
     assert expected_failure(group).exit_code == Interrupted.exit_code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["run", "nowhere.toml"], "there is no experiment file nowhere.toml"),
+        (["run", "experiments/tiny.toml", "--set", "rl.epoks=3"], "did you mean rl.epochs?"),
+        (["run", "experiments/tiny.toml", "--set", "data.inspired=/nowhere"], "data.inspired: there is no /nowhere"),
+        (["report", "nowhere"], "nowhere is not a run directory"),
+        (["diff", "nowhere", "nowhere"], "nowhere is not a run directory"),
+    ],
+)
+def test_a_wrong_path_or_key_is_answered_before_torch_is_loaded(arguments: list[str], answer: str) -> None:
+    watched = "import sys; from harness.app.cli import main; main()"
+    child = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", watched, *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert child.returncode == 2
+    assert answer in child.stderr
+    for library in ("torch", "scipy", "matplotlib", "pyarrow"):
+        assert not re.search(rf"\| +{library}$", child.stderr, re.MULTILINE), library

@@ -17,11 +17,11 @@ from experts import prompts
 from harness.app.commands.diff import diff
 from harness.app.identity import code, sittings, texts
 from harness.app.identity.code import CLEAN, DIRTY, PACKAGES, UNKNOWN, code_of
+from harness.app.identity.manifest import read_manifest
 from harness.app.identity.sittings import Identity, identity_of, read_sittings, sit_down
 from harness.app.identity.texts import prompt_files, texts_of, world_of
 from harness.app.identity.trees import literals, tree_digest
 from harness.app.settings.config import Config, Model
-from harness.app.settings.manifest import read_manifest
 from harness.core.errors import DataError, InputError
 
 ROOT = Path(__file__).parent.parent

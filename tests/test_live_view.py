@@ -14,7 +14,8 @@ from support.episodes import events_of, transition
 from trio.testing import MockClock
 
 from harness.app.console.live_view import SPARKS, harmless, sparkline, view
-from harness.app.console.progress import PLAIN_S, Progress
+from harness.app.console.progress import CONVERSATIONS, Progress
+from harness.app.console.show import PLAIN_S, show_progress
 from harness.core.lane import call_lane
 from harness.core.messages import EpisodeEnded
 
@@ -39,11 +40,20 @@ def played(progress: Progress, *, response: str = "Take Heat.") -> None:
 
 def test_counts_rates_shares_and_the_last_dialogue() -> None:
     progress = Progress(Console(file=io.StringIO()))
-    progress.begin("train", 10)
+    progress.begin("train", 10, unit=CONVERSATIONS)
     progress.live = 3
     played(progress)
     text = drawn(progress)
-    for words in ("train", "4/10", "ETA", "live 3", "done 4", "failed 1", "turns/s", "tokens/s", "mean return 2.50"):
+    for words in (
+        "train",
+        "4/10 conversations",
+        "ETA",
+        "3 live",
+        "1 failed",
+        "turns/s",
+        "tokens/s",
+        "mean return 2.50",
+    ):
         assert words in text
     assert "acknowledgment" in text
     assert "100%" in text
@@ -74,7 +84,7 @@ def test_queues_are_those_of_the_lanes() -> None:
 
 def test_model_text_is_only_text() -> None:
     progress = Progress(Console(file=io.StringIO()))
-    progress.begin("train", 10)
+    progress.begin("train", 10, unit=CONVERSATIONS)
     played(progress, response="[bold]x[/bold] \x1b[2J\x07\u202e\r\ngone")
     text = drawn(progress)
     assert "[bold]x[/bold]" in text
@@ -103,12 +113,12 @@ def test_plain_lines_without_a_terminal(quiet: bool, lines: int) -> None:
 
     async def main() -> None:
         progress = Progress(Console(file=out, width=120), quiet=quiet)
-        progress.begin("train", 4)
+        progress.begin("train", 4, unit=CONVERSATIONS)
         played(progress)
         with trio.move_on_after(PLAIN_S * 1.5):
-            await progress.show()
+            await show_progress(progress)
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
     assert len(out.getvalue().splitlines()) == lines
     if lines:
-        assert out.getvalue().startswith("train | 4/4 | live 0 | ")
+        assert out.getvalue().startswith("train | 4/4 conversations | 0 live | ")

@@ -15,8 +15,8 @@ from harness.app.commands.replay import Question, replay
 from harness.app.commands.report import report
 from harness.app.commands.run import resume
 from harness.app.commands.runs import runs
+from harness.app.identity.manifest import config_of, read_manifest
 from harness.app.settings.config import Config
-from harness.app.settings.manifest import config_of, read_manifest
 from harness.core.errors import InputError
 from harness.core.log.loggedepisodes import read_episodes
 from harness.core.log.rundigest import run_digest

@@ -21,6 +21,7 @@ from harness.app.comparison.measures import MEASURES, Faults
 from harness.app.comparison.plan import Axes, ComparisonFile, Dataset, System
 from harness.app.comparison.results import Comparison, Row
 from harness.app.evaluation.persuasion import PersuasionCounts
+from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.evaluation.statistics import Estimate
 from harness.app.evaluation.two_way import Difference
 from harness.app.report.costs import costs_by_role
@@ -29,7 +30,6 @@ from harness.app.report.health import flaws, simulator_health
 from harness.app.report.judging import judge_beside_evaluator, read_judge, repeatability
 from harness.app.report.page import render_run
 from harness.app.report.record import read_record, visible
-from harness.app.report.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.core.errors import InputError
 from harness.core.log.episode import Episode, build
 from harness.core.messages import Item, Score, SeekerReply

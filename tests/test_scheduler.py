@@ -121,7 +121,8 @@ def test_draining_admits_nobody_and_lets_the_living_finish() -> None:
     stage = Stage()
 
     async def main() -> None:
-        stopping = Stopping(drain_s=30)
+        said: list[str] = []
+        stopping = Stopping(30, said.append)
         async with stopping.watching_signals(), trio.open_nursery() as nursery:
 
             async def go() -> None:
@@ -133,6 +134,9 @@ def test_draining_admits_nobody_and_lets_the_living_finish() -> None:
             await trio.sleep(25)
             assert stopping.requested
             nursery.cancel_scope.cancel()
+        assert len(said) == 1
+        assert "30 s to finish" in said[0]
+        assert "Ctrl-C again" in said[0]
 
     run(main)
     assert sorted(stage.began) == list(range(10))

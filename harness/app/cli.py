@@ -7,6 +7,7 @@ errors, 401/404); 130 interrupted. Expected failures are one sentence on standar
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,26 @@ def _main(
     pass
 
 
+def _look_first(*, file: Path | None = None, overrides: list[str] | None = None, folders: Sequence[Path] = ()) -> None:
+    """Read what a command is given with light modules alone, before the seconds that torch and the drawing take.
+
+    A wrong path or a misspelt key is answered at once; the command itself reads the same again.
+    """
+    from harness.app.identity.manifest import read_manifest
+    from harness.app.settings.configfile import load_config, refuse_missing_paths
+
+    if file is not None:
+        refuse_missing_paths(load_config(file, overrides or []))
+    for folder in folders:
+        if not any((folder / name).is_file() for name in COLLECTIONS):
+            read_manifest(folder)
+    if sys.stderr.isatty():
+        Console(stderr=True).print(Text("loading libraries ..."), style="dim")
+
+
+COLLECTIONS = ("comparison.json", "study.json")
+"""What makes a directory one of many runs."""
+
 File = Annotated[Path, typer.Argument(help="Experiment file (TOML).")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the file; repeatable.")
@@ -69,6 +90,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Warm up, train and evaluate the planner of an experiment file."""
+    _look_first(file=file, overrides=overrides)
     from harness.app.commands import run as command
 
     if dry_run:
@@ -88,6 +110,7 @@ def resume(
     quiet: Quiet = False,
 ) -> None:
     """Go on with a run that was stopped or killed; finished episodes are not played again."""
+    _look_first(folders=[directory])
     from harness.app.commands import run as command
 
     command.resume(directory, config, overrides or [], Console(), quiet=quiet, accept_changes=accept_changes)
@@ -101,6 +124,7 @@ def warmup(
     quiet: Quiet = False,
 ) -> None:
     """Only the supervised stage: train the planner on human labels and save it."""
+    _look_first(file=file, overrides=overrides)
     from harness.app.commands import warmup as command
 
     command.warmup(file, run_dir, overrides or [], Console(), quiet=quiet)
@@ -185,6 +209,7 @@ def replay(
     quiet: Quiet = False,
 ) -> None:
     """Use a finished run again: verify, rescore, swap an expert, evaluate another planner, read an episode."""
+    _look_first(folders=[directory])
     from harness.app.commands import replay as command
 
     question = command.Question(verify=verify, rescore=rescore, swap=swap, evaluate=evaluate, transcript=transcript)
@@ -269,6 +294,7 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """One self-contained HTML page of a run: results, curves, strategies, judge, costs, and every dialogue."""
+    _look_first(folders=[directory])
     from harness.app.commands import report as command
 
     command.report(directory, out, Console(), show=show)
@@ -305,6 +331,7 @@ def plot(
     out: Annotated[Path | None, typer.Option(help="Folder for the files instead of DIRECTORY/plots.")] = None,
 ) -> None:
     """Figures for papers (SVG and PNG): learning curve, strategies over progress, ablations, scale."""
+    _look_first(folders=[directory])
     from harness.app.commands import plot as command
 
     command.plot(directory, out, Console())
@@ -319,6 +346,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Folder instead of DIRECTORY/export.")] = None,
 ) -> None:
     """Take a run elsewhere: its log as tables in a documented schema, its planner with a model card."""
+    _look_first(folders=[directory])
     from harness.app.commands import export as command
 
     command.export(directory, out, Console(), parquet=parquet, jsonl=jsonl, planner=planner)
@@ -340,6 +368,7 @@ def diff(
     second: Annotated[Path, typer.Argument(help="Run directory B.")],
 ) -> None:
     """Say what two runs differ in: settings, data, versions, results (paired where the scenarios are the same)."""
+    _look_first(folders=[first, second])
     from harness.app.commands import diff as command
 
     command.diff(first, second, Console())
@@ -353,6 +382,7 @@ def show_prompts(
     overrides: Overrides = None,
 ) -> None:
     """Print what every role reads in one state."""
+    _look_first(**({"folders": [target]} if target.is_dir() else {"file": target, "overrides": overrides}))
     from harness.app.commands import show_prompts as command
 
     command.show_prompts(target, overrides or [], episode, turn, Console())
@@ -366,6 +396,7 @@ def chat(
     overrides: Overrides = None,
 ) -> None:
     """Play the seeker by hand; strategy, preferences and facts stand beside each reply."""
+    _look_first(file=file, overrides=overrides)
     from harness.app.commands import chat as command
 
     command.chat(file, checkpoint, "" if system == "rso" else system, overrides or [], Console())

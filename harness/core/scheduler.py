@@ -27,8 +27,10 @@ log = structlog.get_logger()
 class Stopping:
     """A request to stop: first no new conversations, live ones drain; then everything is cancelled."""
 
-    def __init__(self, drain_s: float) -> None:
+    def __init__(self, drain_s: float, say: Callable[[str], None] | None = None) -> None:
+        """``say`` shows one line to the person who interrupted."""
         self.requested = False
+        self._say = say
         self._drain_s = drain_s
         self._admission: set[trio.CancelScope] = set()
         self._everything = trio.CancelScope()
@@ -65,6 +67,11 @@ class Stopping:
                 if number == signal.SIGTERM:
                     self.cancel()
                 else:
+                    if self._say is not None and not self.requested:
+                        self._say(
+                            f"interrupted: no new conversation begins, live ones have {self._drain_s:g} s to finish; "
+                            "Ctrl-C again stops at once"
+                        )
                     self.drain()
 
 

@@ -9,8 +9,8 @@ import msgspec
 
 from harness.app.evaluation.metrics import headline
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, tokens_by_role
+from harness.app.identity.manifest import encode, manifest_of
 from harness.app.settings.configfile import load_config
-from harness.app.settings.manifest import encode, manifest_of
 from harness.core.log import rundir
 from harness.core.log.checkedlines import Chain, mark_of
 from harness.core.log.codec import encode_event

@@ -31,6 +31,7 @@ from harness.app.comparison.tables import groups_csv, latex, main_tables, rows_c
 from harness.app.comparison.workshop import Workshop
 from harness.app.console.logs import logging_to
 from harness.app.console.progress import Progress
+from harness.app.console.show import show_progress
 from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.identity.sittings import mixed
 from harness.app.settings.config import Config, Model
@@ -183,7 +184,7 @@ async def _main(
 ) -> None:
     stopping = Stopping(max(cell.resolved().scheduler.drain_s for cell in plan.cells))
     async with stopping.watching_signals(), trio.open_nursery() as nursery:
-        nursery.start_soon(progress.show)
+        nursery.start_soon(show_progress, progress)
         await _at_work(plan, folder, limit, workshop, progress, stopping, results, failures, accept_changes)
         nursery.cancel_scope.cancel()
         return

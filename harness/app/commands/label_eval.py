@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.app.evaluation.in_force import decisions_of
-from harness.app.settings.manifest import config_of, read_manifest, refuse_other_files
+from harness.app.identity.manifest import config_of, read_manifest, refuse_other_files
 from harness.app.setup.inputs import digests, read_dialogues
 from harness.app.setup.wiring import loaded_encoder
 from harness.core.errors import InputError

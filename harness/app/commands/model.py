@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.console.progress import Progress
+from harness.app.console.show import show_progress
 from harness.app.settings.config import Model
 from harness.app.setup.packaged_model import PACKAGED, converted, folder_of, server_python
 from harness.core.errors import InputError
@@ -24,7 +25,7 @@ def model(name: str, python: str, console: Console) -> None:
 
 async def _converted(name: str, python: str, progress: Progress) -> str:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(progress.show)
+        nursery.start_soon(show_progress, progress)
         folder = await converted(name, python, progress)
         nursery.cancel_scope.cancel()
     return str(folder)

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.evaluation.summary import Summary
+from harness.app.identity.manifest import read_manifest, tree_of
 from harness.app.job.estimate import estimate
 from harness.app.job.estimate import table as estimate_table
 from harness.app.job.main_job import begin_or_go_on, go_on
 from harness.app.settings.configfile import config_from_tree, load_config, overridden
-from harness.app.settings.manifest import read_manifest, tree_of
 from harness.app.setup.inputs import read_inputs
 from harness.core.log import rundir
 from learner.checkpoint import load_checkpoint

@@ -17,9 +17,9 @@ from rich.text import Text
 
 from harness.app.console.progress import clock
 from harness.app.evaluation.in_force import decisions_of, world_of
+from harness.app.identity.manifest import config_of, read_manifest, refuse_changes, refuse_other_files
 from harness.app.identity.sittings import identity_of, mixed, refuse_other_texts, sit_down
 from harness.app.settings.config import Config
-from harness.app.settings.manifest import config_of, read_manifest, refuse_changes, refuse_other_files
 from harness.app.setup.inputs import digests, read_inputs
 from harness.app.setup.wiring import check_models, planner_of
 from harness.app.study.cell import CellResult, read_result

@@ -14,10 +14,11 @@ from rich.text import Text
 
 from harness.app.console.logs import logging_to
 from harness.app.console.progress import Progress
+from harness.app.console.show import show_progress
+from harness.app.identity.manifest import encode, manifest_of
 from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.training import WARMED_UP, learn_labels
 from harness.app.settings.configfile import load_config
-from harness.app.settings.manifest import encode, manifest_of
 from harness.app.setup.inputs import digests, read_dialogues
 from harness.app.setup.wiring import planner_of
 from harness.core.errors import ConfigError
@@ -49,7 +50,7 @@ def warmup(file: Path, run_dir: Path | None, overrides: list[str], console: Cons
 
         async def train() -> None:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(progress.show)
+                nursery.start_soon(show_progress, progress)
                 await trio.to_thread.run_sync(learn_labels, planner, dialogues, config, progress, metrics)
                 nursery.cancel_scope.cancel()
 

@@ -21,7 +21,7 @@ from harness.app.comparison.plan import Cell
 from harness.app.comparison.planners import checkpoint_of
 from harness.app.comparison.specs import at, keep_spec
 from harness.app.comparison.workshop import Workshop
-from harness.app.console.progress import Progress
+from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.evaluation.examiner import Examiner, Reading
 from harness.app.evaluation.pools import refuse_other_pools
 from harness.app.job.session import Session
@@ -153,7 +153,9 @@ async def _readings(
     path = directory / READINGS
     known = read_readings(path)
     waiting = [e for e in episodes if e.id not in known and e.ended is not None and e.ended.stop != "error"]
-    session.progress.begin(f"{directory.name}: examining", len(episodes), len(episodes) - len(waiting))
+    session.progress.begin(
+        f"{directory.name}: examining", len(episodes), len(episodes) - len(waiting), unit=CONVERSATIONS
+    )
     slots = trio.Semaphore(config.scheduler.max_live_conversations)
 
     async def read(episode: Episode, keep: Callable[[bytes], object]) -> None:

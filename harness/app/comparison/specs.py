@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from harness.app.comparison.plan import RSO, Cell, Training
+from harness.app.identity.manifest import encode, manifest_of, read_manifest, refuse_other_files
 from harness.app.identity.sittings import Identity, identity_of, refuse_other_texts, sit_down
 from harness.app.settings.config import Config, operational, settings
 from harness.app.settings.configfile import config_from_tree
-from harness.app.settings.manifest import encode, manifest_of, read_manifest, refuse_other_files
 from harness.core.errors import InputError
 from harness.core.log import rundir
 

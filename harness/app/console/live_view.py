@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.app.console.progress import Progress, clock
+from harness.app.console.progress import CONVERSATIONS, Progress, clock
 from harness.core.sections import one_line
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -71,7 +71,7 @@ def _head(progress: Progress) -> Table:
     head.add_column(justify="right", no_wrap=True)
     total = progress.total
     bar = ProgressBar(total=total or None, completed=progress.done, pulse=not total)
-    right = f"{progress.done}/{total}" if total else clock(progress.elapsed_s)
+    right = f"{progress.done}/{total} {progress.unit}" if total else clock(progress.elapsed_s)
     if progress.eta_s is not None:
         right += f"  ETA {clock(progress.eta_s)}"
     head.add_row(Text(harmless(progress.phase), style="bold"), bar, Text(right))
@@ -79,12 +79,12 @@ def _head(progress: Progress) -> Table:
 
 
 def _rates(progress: Progress) -> Text | None:
-    if not progress.turns and not progress.done:
+    if progress.unit != CONVERSATIONS or not (progress.turns or progress.done):
         return None
     line = Text()
     failed = progress.failed
-    line.append(f"live {progress.live}  done {progress.done}  ")
-    line.append(f"failed {failed}", style="red" if failed else "")
+    line.append(f"{progress.live} live  ")
+    line.append(f"{failed} failed", style="red" if failed else "")
     if progress.turns:
         line.append(f"  {progress.turns / progress.elapsed_s:.1f} turns/s")
     if progress.tokens:

@@ -1,9 +1,7 @@
-"""What a run is doing right now: counts, rates, queues, shares and the last dialogue; plain lines where no terminal is.
+"""What a run is doing right now: counts, rates, queues, shares and the last dialogue.
 
-The run tells this object what happens (`begin`, `saw`, `turn`, `ended`, `advance`); one task (`show`) draws it at the
-clock's pace, so drawing never holds up a conversation. On a terminal `harness.app.console.live_view` draws all of it,
-elsewhere one line appears every few seconds; ``quiet`` shows nothing. Nothing here is a result: results come from the
-log.
+The run tells this object what happens (`begin`, `saw`, `turn`, `ended`, `advance`); `harness.app.console.show` draws it
+at the clock's pace, so drawing never holds up a conversation. Nothing here is a result: results come from the log.
 """
 
 from __future__ import annotations
@@ -13,15 +11,13 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
-import trio
 from rich.console import Console
 from rich.text import Text
 
 from harness.core.lane import Lane
 from harness.core.messages import EpisodeEnded, Event, Struct, Transition
 
-TERMINAL_S, PLAIN_S = 0.25, 5.0
-"""Seconds between two drawings."""
+CONVERSATIONS = "conversations"
 RECENT = 64
 """Finished episodes over which the running mean return is taken."""
 TRACE = 240
@@ -44,23 +40,24 @@ class Progress:
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self.console = console
-        self._quiet = quiet
-        self._changed = False
+        self.quiet = quiet
+        self.changed = False
         self._lanes: tuple[Lane[Any, Any], ...] = ()
         self._last_turns: dict[str, Transition] = {}
         self.remark: Remark | None = None
-        self.begin("starting", 0)
+        self.begin("starting", 0, unit="seconds")
 
-    def begin(self, phase: str, total: int, done: int = 0) -> None:
-        """A new phase of ``total`` steps (episodes, texts, epochs), some of them already done."""
+    def begin(self, phase: str, total: int, done: int = 0, *, unit: str) -> None:
+        """A new phase of ``total`` steps, some of them already done. ``unit`` is what it counts, in the plural."""
         self.phase, self.total, self.done, self.live, self.failed = phase, total, done, 0, 0
+        self.unit = unit
         self._resumed_at = done
         self.turns = self.tokens = 0
         self.strategies: Counter[str] = Counter()
         self.returns: deque[float] = deque(maxlen=TRACE)
         self.entropies: deque[float] = deque(maxlen=TRACE * 4)
         self._since = time.monotonic()
-        self._changed = True
+        self.changed = True
 
     def watch(self, lanes: Iterable[Lane[Any, Any]]) -> None:
         """The lanes whose queues are to be shown from now on."""
@@ -69,19 +66,19 @@ class Progress:
     def advance(self, done: int, total: int) -> None:
         """Where a step that is not made of episodes has got to; may be called from a worker thread."""
         self.done, self.total = done, total
-        self._changed = True
+        self.changed = True
 
     def waiting(self, what: str, seconds: float) -> None:
         """Something outside takes its time (a server that starts)."""
         if what != self.phase:
-            self.begin(what, 0)
+            self.begin(what, 0, unit="seconds")
         self._since = time.monotonic() - seconds
-        self._changed = True
+        self.changed = True
 
     def turn(self) -> None:
         """One more turn was recorded."""
         self.turns += 1
-        self._changed = True
+        self.changed = True
 
     def saw(self, event: Event) -> None:
         """An event of the log, for what the counts alone do not tell."""
@@ -110,27 +107,12 @@ class Progress:
         self.failed += failed
         if mean_return is not None:
             self.returns.append(mean_return)
-        self._changed = True
+        self.changed = True
 
     def say(self, text: str) -> None:
         """One line that stays."""
-        if not self._quiet:
+        if not self.quiet:
             self.console.print(Text(text))
-
-    async def show(self) -> None:
-        """Draw until cancelled."""
-        if self._quiet:
-            await trio.sleep_forever()
-        if self.console.is_terminal:
-            # Only here: a run in the background needs no drawing code.
-            from harness.app.console.live_view import draw
-
-            await draw(self, TERMINAL_S)
-        while True:
-            await trio.sleep(PLAIN_S)
-            if self._changed:
-                self._changed = False
-                self.console.print(Text(" | ".join(self.fields())), soft_wrap=True)
 
     @property
     def elapsed_s(self) -> float:
@@ -162,15 +144,15 @@ class Progress:
     def fields(self) -> list[str]:
         """The parts of the plain line."""
         elapsed = self.elapsed_s
-        fields = [self.phase, f"{self.done}/{self.total}" if self.total else f"{elapsed:.0f} s"]
+        fields = [self.phase, f"{self.done}/{self.total} {self.unit}" if self.total else f"{elapsed:.0f} s"]
         if self.turns:
-            fields += [f"live {self.live}", f"{self.turns / elapsed:.1f} turns/s"]
+            fields += [f"{self.live} live", f"{self.turns / elapsed:.1f} turns/s"]
         if self.tokens:
             fields.append(f"{self.tokens / elapsed:,.0f} tokens/s")
         if self.mean_return is not None:
             fields.append(f"mean return {self.mean_return:.2f}")
         if self.failed:
-            fields.append(f"failed {self.failed}")
+            fields.append(f"{self.failed} failed")
         if self.eta_s is not None:
             fields.append(f"ETA {clock(self.eta_s)}")
         return fields

@@ -2,7 +2,7 @@
 
 Colours and strokes that must follow the page's light or dark theme are classes of `report.css`; colours of series are
 attributes, because a strict content security policy allows no inline style. Every mark carries its number as a
-``<title>``, so a pointer or a screen reader finds it. Scientific plots for papers are `harness.app.report.plots`.
+``<title>``, so a pointer or a screen reader finds it. Scientific plots for papers are `harness.app.drawing.figures`.
 """
 
 from __future__ import annotations

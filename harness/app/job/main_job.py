@@ -18,16 +18,11 @@ from rich.text import Text
 
 from harness.app.console.logs import logging_to
 from harness.app.console.progress import Progress
+from harness.app.console.show import show_progress
 from harness.app.evaluation.log_check import check_log, missing_bytes
 from harness.app.evaluation.serving import ServingReport, serving_watched
 from harness.app.evaluation.summary import Summary, summarize_phase
-from harness.app.identity.sittings import identity_of, refuse_other_texts, sit_down
-from harness.app.job.metricsfile import MetricsFile
-from harness.app.job.session import Session
-from harness.app.job.summary import measures_of, read_summary, show, summarize
-from harness.app.job.training import UNTRAINED, WARMED_UP, Training
-from harness.app.settings.config import Config, Phase
-from harness.app.settings.manifest import (
+from harness.app.identity.manifest import (
     Manifest,
     config_of,
     encode,
@@ -37,6 +32,12 @@ from harness.app.settings.manifest import (
     refuse_other_files,
     refuse_other_format,
 )
+from harness.app.identity.sittings import identity_of, refuse_other_texts, sit_down
+from harness.app.job.metricsfile import MetricsFile
+from harness.app.job.session import Session
+from harness.app.job.summary import measures_of, read_summary, show, summarize
+from harness.app.job.training import UNTRAINED, WARMED_UP, Training
+from harness.app.settings.config import Config, Phase
 from harness.app.setup.inputs import Inputs, read_inputs
 from harness.app.setup.wiring import (
     check_models,
@@ -162,9 +163,9 @@ def _execute(
 async def _main(
     config: Config, inputs: Inputs, folder: Path, progress: Progress, serving: dict[str, ServingReport]
 ) -> None:
-    stopping = Stopping(config.scheduler.drain_s)
+    stopping = Stopping(config.scheduler.drain_s, progress.say)
     async with stopping.watching_signals(), trio.open_nursery() as nursery:
-        nursery.start_soon(progress.show)
+        nursery.start_soon(show_progress, progress)
         await _at_work(config, inputs, folder, progress, stopping, serving)
         nursery.cancel_scope.cancel()
         return
@@ -182,7 +183,7 @@ async def _at_work(
     planner = await trio.to_thread.run_sync(planner_of, config, inputs.strategies)
     versions = PolicyVersions(lag=config.rl.policy_lag)
     versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
-    progress.begin("reading the films", len(inputs.graph.items))
+    progress.begin("reading the films", len(inputs.graph.items), unit="films")
     index = await trio.to_thread.run_sync(index_of, inputs, _until_cancelled(progress.advance))
     finished = EpisodeIndex(folder / rundir.EPISODES)
     with MetricsFile(folder) as metrics, open_tape(folder / TAPE) as tape:

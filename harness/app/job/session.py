@@ -12,7 +12,7 @@ from typing import Protocol
 
 import trio
 
-from harness.app.console.progress import Progress
+from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.evaluation.metrics import first_return
 from harness.app.job.watch import Watch
 from harness.app.settings.config import Config
@@ -90,7 +90,7 @@ class Session:
         """
         _refuse_other_scenarios(jobs, self.finished)
         waiting = [job for job in jobs if not self.finished.has(job.episode)]
-        self.progress.begin(jobs[0].phase, len(jobs), len(jobs) - len(waiting))
+        self.progress.begin(jobs[0].phase, len(jobs), len(jobs) - len(waiting), unit=CONVERSATIONS)
         tally = Tally(len(waiting))
 
         async def play(job: EpisodeStarted) -> EpisodeEnded:

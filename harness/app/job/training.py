@@ -45,7 +45,7 @@ def learn_labels(
     def show(what: str, done: int, total: int) -> None:
         trio.from_thread.check_cancelled()
         if done == 1:
-            progress.begin(f"warm-up: {what}", total)
+            progress.begin(f"warm-up: {what}", total, unit="steps")
         progress.advance(done, total)
 
     report = warm_up(

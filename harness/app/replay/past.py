@@ -12,12 +12,13 @@ from pathlib import Path
 
 import trio
 
-from harness.app.console.progress import Progress
+from harness.app.console.progress import CONVERSATIONS, Progress
+from harness.app.console.show import show_progress
 from harness.app.evaluation.log_check import refuse_another_log
+from harness.app.identity.manifest import config_of, read_manifest, refuse_other_files
 from harness.app.job.session import TRAIN
 from harness.app.job.summary import read_summary
 from harness.app.settings.config import Config
-from harness.app.settings.manifest import config_of, read_manifest, refuse_other_files
 from harness.app.setup.inputs import Inputs, read_inputs
 from harness.app.setup.wiring import NetworkPlayers, index_of, open_players
 from harness.core.conversation import converse
@@ -138,7 +139,7 @@ async def play_again(
             with policy.repeating(episode):
                 await _play(run, players, episode, progress, seen)
 
-        progress.begin("replay", len(run.episodes))
+        progress.begin("replay", len(run.episodes), unit=CONVERSATIONS)
         await for_each(run.episodes, play)
 
 
@@ -176,7 +177,7 @@ async def with_players(
     policy: Policy | None = None,
 ) -> AsyncIterator[NetworkPlayers]:
     """The run's players with other models and planner behind them (without one, where only judges are asked)."""
-    progress.begin("reading the films", len(run.inputs.graph.items))
+    progress.begin("reading the films", len(run.inputs.graph.items), unit="films")
     index = await trio.to_thread.run_sync(index_of, run.inputs, progress.advance)
     acting = policy or LoggedPolicy()
     async with open_players(
@@ -207,7 +208,7 @@ def run_with_progress(main: Callable[[Progress], Awaitable[None]], progress: Pro
     async def whole() -> None:
         stopping = Stopping(0.0)
         async with stopping.watching_signals(), trio.open_nursery() as nursery:
-            nursery.start_soon(progress.show)
+            nursery.start_soon(show_progress, progress)
             await main(progress)
             nursery.cancel_scope.cancel()
             return

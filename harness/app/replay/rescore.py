@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from scipy import stats
 
-from harness.app.console.progress import Progress
+from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.evaluation.statistics import Estimate, paired_difference
 from harness.app.evaluation.summary import cell
 from harness.app.replay.past import PastRun, for_each, run_with_progress, with_players
@@ -101,7 +101,7 @@ def _read(run: PastRun, judge: str, config: Config, folder: Path, progress: Prog
         async with open_models(alone, run.inputs, folder, progress) as models:
             served: dict[str, Served] = dict(models)
             async with with_players(run, served, progress, config=alone) as players:
-                progress.begin("rescore", len(run.episodes))
+                progress.begin("rescore", len(run.episodes), unit=CONVERSATIONS)
                 cast = players.cast(0, evaluating=True)
                 reader = cast.evaluator if judge == "evaluator" and cast.evaluator else cast.judge
                 await for_each(run.episodes, lambda episode: _score(episode, reader, readings, progress.ended))

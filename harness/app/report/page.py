@@ -13,6 +13,7 @@ from markupsafe import Markup
 from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, in_groups, phase_colour, strategy_colours
 from harness.app.evaluation.in_force import world_of as named_by_models
+from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.evaluation.summary import COLUMNS
 from harness.app.identity.sittings import differences, shown
@@ -24,7 +25,6 @@ from harness.app.report.html import json_block, render
 from harness.app.report.judging import LABELS, correlation, judge_beside_evaluator, read_judge
 from harness.app.report.reader import groups_of, reader_data
 from harness.app.report.record import PHASE_TITLES, TRAIN, RunRecord, by_phase
-from harness.app.report.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.settings.config import Config, settings
 
 INTERVALS = (

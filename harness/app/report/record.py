@@ -15,11 +15,11 @@ import msgspec
 
 from harness.app.evaluation.log_check import refuse_another_log
 from harness.app.evaluation.summary import PhaseSummary, Summary
+from harness.app.identity.manifest import Manifest, read_manifest, tree_of
 from harness.app.identity.sittings import Sitting, read_sittings
 from harness.app.job.metricsfile import read_metrics
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import config_from_tree
-from harness.app.settings.manifest import Manifest, read_manifest, tree_of
 from harness.core.errors import HarnessError, InputError
 from harness.core.log import rundir
 from harness.core.log.episode import Episode

@@ -19,7 +19,7 @@ import msgspec
 
 from harness.app.settings.config import Config, Model, flattened
 from harness.app.settings.tomlfile import converted, read_toml
-from harness.core.errors import ConfigError
+from harness.core.errors import ConfigError, InputError
 
 PRESETS: Mapping[str, dict[str, Any]] = {
     "": {},
@@ -45,6 +45,8 @@ PRESETS: Mapping[str, dict[str, Any]] = {
 _PATH_KEYS = ("run.directory", "data.inspired", "data.redial_dir", "data.knowledge_graph", "planner.init")
 _MAYBE_PATH_KEYS = ("planner.encoder", "models.*.python", "models.*.model")
 """Keys that hold a path only if the value looks like one; otherwise a name or an executable."""
+_INPUT_PATHS = ("data.inspired", "data.redial_dir", "data.knowledge_graph", "planner.init", "planner.encoder")
+"""Keys whose paths must be there before a run starts."""
 
 
 _OTHER_VERBS = {"comparison": "compare", "study": "study"}
@@ -59,6 +61,16 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
             raise ConfigError(f"{path} is the file of a {table}: python -m harness {verb} {path}")
     _resolve_paths(tree, path.resolve().parent)
     return config_from_tree(overridden(tree, overrides))
+
+
+def refuse_missing_paths(config: Config) -> None:
+    """`InputError` naming the first key whose file or folder is not there; what is in it is not looked at."""
+    tree = msgspec.to_builtins(config)
+    for key in _INPUT_PATHS:
+        for table, leaf in _tables(tree, key.split(".")):
+            path = table[leaf]
+            if os.path.isabs(path) and not os.path.exists(path):
+                raise InputError(f"{key}: there is no {path}")
 
 
 def overridden(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

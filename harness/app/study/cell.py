@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from harness.app.evaluation.metrics import by_scenario, first_return, headline, judge_success
+from harness.app.evaluation.shares import shares_over_progress
 from harness.app.evaluation.statistics import estimate
 from harness.app.job.session import TRAIN
-from harness.app.report.shares import shares_over_progress
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import pool_digest, read_inputs
 from harness.core.log import rundir

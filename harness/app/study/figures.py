@@ -8,9 +8,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.app.drawing.figures import curve, figure_of, heat_maps, noted, plain, write
 from harness.app.drawing.palette import phase_colour, series_colour, series_dash
 from harness.app.drawing.svg import Series
-from harness.app.report.plots import curve, figure_of, heat_maps, noted, plain, write
 from harness.app.study.cell import CellResult
 from harness.app.study.findings import Tables, curves, mean_shares
 from harness.app.study.plan import Plan
