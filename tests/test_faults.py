@@ -538,6 +538,16 @@ def test_61_a_server_that_ignores_n_stops_the_run(runs: Runs) -> None:
     assert not runs.run("labels").failures()
 
 
+def test_61_a_server_that_does_not_honour_the_schema_stops_the_run(runs: Runs) -> None:
+    runs.world.faults({"kind": "text", "role": "actor", "text": "Sure! Try Heat (1995)."})
+    child = runs.start("run", evaluation__dialogues=24)
+    assert child.wait() == 3
+    reasons = {message for _, message in runs.past("run").failures().values()}
+    assert all(
+        'said "Sure! Try Heat (1995)." where a JSON object was asked for by a schema' in said for said in reasons
+    )
+
+
 @pytest.mark.parametrize("form", ["**4**", "Rating: 4", "4/5", "4.0", "4\n\nIt fits"])
 def test_62_a_judge_with_a_form_of_its_own_is_read(runs: Runs, form: str) -> None:
     runs.world.faults(PROBE, {"kind": "text", "role": "reward", "text": form})

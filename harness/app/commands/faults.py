@@ -206,8 +206,9 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(
         61,
-        "a server that ignores n",
+        "a server that ignores n, or the schema",
         f"{F}61_a_server_that_ignores_n_stops_the_run",
+        f"{F}61_a_server_that_does_not_honour_the_schema_stops_the_run",
         "test_llm.py::test_fewer_replies_than_asked_stop_the_run_and_more_are_left_out",
     ),
     _row(
