@@ -29,7 +29,7 @@ from harness.app.identity.manifest import (
 from harness.app.job.metricsfile import MetricsFile, read_metrics
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import config_from_tree
-from harness.core.errors import CheckFailed, InputError, Interrupted, RunStopped, expected_failure
+from harness.core.errors import CheckFailed, DataError, InputError, Interrupted, RunStopped, expected_failure
 from harness.core.messages import Struct
 from harness.domain.strategies import STRATEGIES
 from learner.checkpoint import save_checkpoint
@@ -112,6 +112,24 @@ def test_a_metric_is_written_once_also_after_a_torn_line(tmp_path: Path) -> None
         ("update", 2, None),
     ]
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_damaged_metrics_are_named_set_aside_and_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    report = Report(version=1, loss=0.5, strategy_shares={})
+    with MetricsFile(tmp_path) as metrics:
+        metrics.write("update", report)
+        metrics.write("update", msgspec.structs.replace(report, version=2))
+    damaged = path.read_bytes().replace(b"0.5", b"0.6", 1)
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"metrics\.jsonl:1: .* is damaged"):
+        read_metrics(path)
+    with MetricsFile(tmp_path) as metrics:
+        assert "metrics.jsonl:1" in metrics.damage
+        assert metrics.lacks("update", version=1)
+        metrics.write("update", report)
+    assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == damaged
+    assert [line["loss"] for line in read_metrics(path)] == [0.5]
 
 
 def test_a_group_of_expected_failures_is_the_gravest_and_a_bug_is_never_hidden() -> None:

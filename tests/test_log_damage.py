@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,7 +16,8 @@ from harness.app.commands.replay import Question, replay
 from harness.app.commands.report import report
 from harness.app.commands.run import resume, run
 from harness.app.commands.runs import runs
-from harness.core.errors import CheckFailed, DataError
+from harness.app.job.metricsfile import read_metrics
+from harness.core.errors import CheckFailed, DataError, expected_failure
 from harness.core.log.loggedepisodes import read_episodes
 from harness.core.log.rundigest import run_digest
 from learner.checkpoint import load_checkpoint, newest_checkpoint
@@ -137,3 +139,39 @@ def weights(folder: Path) -> str:
     newest = newest_checkpoint(folder / "checkpoints")
     assert newest is not None
     return load_checkpoint(newest).meta.weights_hash
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped", "a directory of the tape"])
+def test_derived_files_are_made_again_and_the_tape_is_not_appended_to(
+    played: Path, tmp_path: Path, damage: str
+) -> None:
+    folder = shutil.copytree(played, tmp_path / "run")
+    metrics = folder / "metrics.jsonl"
+    whole = metrics.read_bytes()
+    if damage == "missing":
+        metrics.unlink()
+    elif damage == "flipped":
+        metrics.write_bytes(whole.replace(b'"version":2', b'"version":3'))
+        with pytest.raises(DataError, match=r"metrics\.jsonl:\d+: .* makes the file again"):
+            report(folder, None, console(), show=False)
+    else:
+        (folder / "summary.json").unlink()
+        (folder / "tape.jsonl").unlink()
+        (folder / "tape.jsonl").mkdir()
+        with pytest.raises(BaseExceptionGroup) as caught:
+            resume(folder, None, [], console(), quiet=True)
+        assert "Is a directory" in str(expected_failure(caught.value))
+        return
+    log, weights_before = (folder / "episodes.jsonl").read_bytes(), weights(folder)
+    said = console()
+    resume(folder, None, [], said, quiet=False)
+    assert "the metrics are made again from the log" in text(said)
+    assert sorted(map(without_seconds, read_metrics(metrics)), key=str) == sorted(
+        map(without_seconds, read_metrics(played / "metrics.jsonl")), key=str
+    )
+    assert (folder / "episodes.jsonl").read_bytes() == log
+    assert weights(folder) == weights_before
+
+
+def without_seconds(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if "seconds" not in key}

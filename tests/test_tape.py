@@ -14,6 +14,7 @@ from support.episodes import events_of
 from support.fakes import Answer, FakeChatModel, in_order
 
 from harness.core.errors import CallError, DataError, InputError, RunStopped
+from harness.core.log.checkedlines import record_of
 from harness.core.log.eventlog import open_log
 from harness.core.log.tape import NotRecorded, Recorded, open_tape, request_digest
 from harness.core.messages import ChatReply, ChatRequest, Message, Usage
@@ -158,11 +159,32 @@ def test_missing_and_damaged_tapes_are_named(tmp_path: Path) -> None:
     record(path, (request(), "x"))
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b"[1,2]\n")
+    with pytest.raises(DataError, match=r"tape:2: the tape is damaged"):
+        Recorded(path)
+    path.write_bytes(record_of(lines[0]) + b"\n[1,2]\n")  # as older versions wrote them
     with pytest.raises(DataError, match=r"tape:2: not a record"):
         Recorded(path)
-    path.write_bytes(lines[-1])
+    path.write_bytes(record_of(lines[-1]) + b"\n")
     with pytest.raises(DataError, match="unknown form"):
         Recorded(path)
+
+
+def test_a_tape_that_is_damaged_inside_is_not_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "tape"
+    record(path, (request(), "spoken"), (request(turn=3), "y"))
+    damaged = path.read_bytes().replace(b"spoken", b"spoker")
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"tape:3: the tape is damaged"):
+        record(path, (request(turn=4), "z"))
+    assert path.read_bytes() == damaged
+    with pytest.raises(DataError, match=r"tape:3: the tape is damaged"):
+        Recorded(path)
+
+
+def test_a_directory_in_the_place_of_a_tape_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tape").mkdir()
+    with pytest.raises(InputError, match="cannot write .*tape: Is a directory"):
+        record(tmp_path / "tape", (request(), "x"))
 
 
 @given(st.binary(max_size=200))

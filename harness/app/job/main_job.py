@@ -23,6 +23,7 @@ from harness.app.evaluation.log_check import check_log, missing_bytes
 from harness.app.evaluation.serving import ServingReport, serving_watched
 from harness.app.evaluation.summary import Summary, summarize_phase
 from harness.app.identity.manifest import (
+    FORMAT,
     Manifest,
     config_of,
     encode,
@@ -33,6 +34,7 @@ from harness.app.identity.manifest import (
     refuse_other_format,
 )
 from harness.app.identity.sittings import identity_of, refuse_other_texts, sit_down
+from harness.app.job.derived import lacking
 from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.session import Session
 from harness.app.job.summary import measures_of, read_summary, show, summarize
@@ -86,7 +88,10 @@ def go_on(
     refuse_other_files(manifest, inputs.files)
     known = read_summary(folder)
     progress = Progress(console, quiet=quiet)
-    if _log_is_whole(folder, known, progress) and known is not None and known.complete:
+    whole = _log_is_whole(folder, known, progress) and known is not None and known.complete
+    if whole and manifest.format == FORMAT and (sentence := lacking(wanted, inputs, folder)):
+        progress.say(f"{sentence}: the metrics are made again from the log")
+    elif whole and known is not None:
         progress.say(f"the run is complete: nothing is left to play in {folder}")
         show(known, console)
         return known
@@ -187,6 +192,8 @@ async def _at_work(
     index = await trio.to_thread.run_sync(index_of, inputs, _until_cancelled(progress.advance))
     finished = EpisodeIndex(folder / rundir.EPISODES)
     with MetricsFile(folder) as metrics, open_tape(folder / TAPE) as tape:
+        if metrics.damage:
+            progress.say(metrics.damage)
         async with (
             open_models(config, inputs, folder, progress) as models,
             open_players(

@@ -1,8 +1,13 @@
-"""`metrics.jsonl`: one line per warm-up, update and evaluation; TensorBoard shows the same numbers."""
+"""`metrics.jsonl`: one line per warm-up, update and evaluation; TensorBoard shows the same numbers.
+
+Its lines carry checksums as the log's do. All of it can be made again, from the dialogues and the log: a damaged file
+is set aside, and whoever finds that a line is missing makes it anew.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +18,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
-from harness.core.errors import RunStopped
-from harness.core.log.checkedlines import repair, write_whole
+from harness.core.errors import DataError, RunStopped
+from harness.core.log.checkedlines import chain_of, read_lines, repair, write_whole
 from harness.core.log.rundir import METRICS, TENSORBOARD
 
 
@@ -23,9 +28,18 @@ class MetricsFile:
 
     def __init__(self, folder: Path) -> None:
         path = folder / METRICS
+        self.damage = ""
+        """What was wrong with the file that was there, and where it is now; empty where nothing was."""
         repair(path)
-        self._written = {_key(line) for line in read_metrics(path)}
+        try:
+            self._written = {_key(line) for line in read_metrics(path)}
+        except DataError as error:
+            self._written = set()
+            aside = path.with_name(f"{METRICS}.damaged")
+            path.rename(aside)
+            self.damage = f"{error}; it is set aside as {aside.name}"
         self._file = path.open("ab", buffering=0)
+        self._chain = chain_of(path)
         (folder / TENSORBOARD).mkdir(exist_ok=True)
         # The plain writer: SummaryWriter's thread dies on a full disk, and its queue then blocks the run for ever.
         self._board = EventsWriter(str(folder / TENSORBOARD / "events"))
@@ -40,6 +54,10 @@ class MetricsFile:
         with suppress(OSError):  # on a full disk the reason that is under way already says it
             self._board.close()
 
+    def lacks(self, kind: str, *, name: str | None = None, version: int | None = None) -> bool:
+        """Whether there is no such line yet."""
+        return (kind, name, version) not in self._written
+
     def write(self, kind: str, report: msgspec.Struct) -> None:
         """One line ``{"type": kind, ...}``; the numbers of a report that has a version go to TensorBoard too."""
         line: dict[str, Any] = {"type": kind, **msgspec.to_builtins(report)}
@@ -47,7 +65,7 @@ class MetricsFile:
             return
         self._written.add(_key(line))
         try:
-            write_whole(self._file, msgspec.json.encode(line) + b"\n")
+            write_whole(self._file, self._chain.sealed(msgspec.json.encode(line)))
             if line.get("version") is not None:
                 self._show(_numbers(kind, line), line["version"])
         except OSError as error:
@@ -69,12 +87,26 @@ def _numbers(kind: str, line: dict[str, Any]) -> dict[str, float]:
     return found | shares
 
 
-def _key(line: dict[str, Any]) -> tuple[object, ...]:
-    return line["type"], line.get("name"), line.get("version")
+def _key(line: dict[str, Any]) -> tuple[Any, Any, Any]:
+    return line.get("type"), line.get("name"), line.get("version")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All complete lines of a metrics file; none where there is no file."""
-    if not path.exists():
-        return []
-    return [msgspec.json.decode(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    """All whole lines of a metrics file; none where there is no file, `DataError` naming file:line for damage."""
+    found: list[dict[str, Any]] = []
+    for line in read_lines(path, "the file of metrics") if path.exists() else ():
+        try:
+            found.append(msgspec.json.decode(line.record, type=dict[str, Any]))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise DataError(f"{path}:{line.number}: no line of metrics: {error}") from None
+    return found
+
+
+def metrics_lack(folder: Path, wanted: Iterable[tuple[str, str | None, int | None]]) -> str:
+    """What is wrong with a run's metrics: a damaged line, or some of ``wanted`` (type, name, version) are missing."""
+    try:
+        there = {_key(line) for line in read_metrics(folder / METRICS)}
+    except DataError as error:
+        return str(error)
+    missing = [key for key in wanted if key not in there]
+    return f"{folder / METRICS} lacks {len(missing)} of its lines" if missing else ""

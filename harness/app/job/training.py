@@ -93,12 +93,13 @@ class Training:
         """Publish version 0: from its checkpoint, from ``planner.init``, or by supervised fine-tuning (Eq. 6)."""
         saved = self._checkpoints / checkpoint_name(WARMED_UP)
         source = Path(self._config.planner.init) if self._config.planner.init else None
-        if saved.exists() or source is not None:
-            load_checkpoint(saved if saved.exists() else source or saved).restore(self._planner)
-        elif self._config.warmup.epochs:
+        untold = self._metrics.lacks("warmup")  # of a checkpoint that is there: the metrics were lost
+        if source is None and self._config.warmup.epochs and (untold or not saved.exists()):
             await trio.to_thread.run_sync(
                 learn_labels, self._planner, dialogues, self._config, self._session.progress, self._metrics
             )
+        if saved.exists() or source is not None:
+            load_checkpoint(saved if saved.exists() else source or saved).restore(self._planner)
         await trio.to_thread.run_sync(self._save, self._planner, WARMED_UP, None)
         self._versions.publish(WARMED_UP, self._planner.snapshot())
 
@@ -176,8 +177,11 @@ class Training:
                 f"from, so training goes on from version {covered}"
             )
             reached = covered
-        # Unfinished episodes act with versions from reached - lag on: those in between are replayed, and published.
-        start = newest_checkpoint(self._checkpoints, at_most=max(WARMED_UP, reached - config.policy_lag))
+        # Unfinished episodes act with versions from reached - lag on: those in between are replayed, and published. So
+        # are updates that the metrics do not tell of.
+        told = next((v - 1 for v in range(1, reached + 1) if self._metrics.lacks("update", version=v)), reached)
+        first = max(WARMED_UP, min(told, reached - config.policy_lag))
+        start = newest_checkpoint(self._checkpoints, at_most=first)
         if start is not None and (checkpoint := load_checkpoint(start)).meta.version > WARMED_UP:
             checkpoint.restore_learner(learner)
             self._versions.publish(learner.version, self._planner.snapshot())

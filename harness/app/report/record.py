@@ -20,7 +20,7 @@ from harness.app.identity.sittings import Sitting, read_sittings
 from harness.app.job.metricsfile import read_metrics
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import config_from_tree
-from harness.core.errors import HarnessError, InputError
+from harness.core.errors import DataError, HarnessError, InputError
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
 from harness.core.log.loggedepisodes import EpisodeIndex, LoggedEpisodes
@@ -85,6 +85,10 @@ class RunRecord(Struct, frozen=True, kw_only=True):
 def read_record(folder: Path) -> RunRecord:
     """Read a run directory; `InputError` or `DataError` where it is none or is damaged."""
     manifest = read_manifest(folder)
+    try:
+        metrics = tuple(read_metrics(folder / rundir.METRICS))
+    except DataError as error:
+        raise DataError(f"{error}; `resume {folder}` makes the file again from the log") from None
     summary = _summary(folder / rundir.SUMMARY)
     episodes = EpisodeIndex(folder / rundir.EPISODES)
     refuse_another_log(folder, summary)
@@ -96,7 +100,7 @@ def read_record(folder: Path) -> RunRecord:
         sittings=tuple(read_sittings(folder)),
         config=config,
         summary=summary,
-        metrics=tuple(read_metrics(folder / rundir.METRICS)),
+        metrics=metrics,
         episodes=episodes,
         checked=episodes.checked and (summary is None or summary.log is not None),
         strategies=strategy_set(config.data.labels),

@@ -8,8 +8,9 @@ was recorded in its place. What many requests share (decoding, system prompt, na
 the *form*, told by its digest.
 
 The tape is on disk before the log lines that rest on it: `Tape.then_log` puts its flush in front of the log's writes. A
-torn tail is cut off like the log's. Of a request that was made again after a crash the last reply counts, as the last
-attempt of an episode does. Left out: what replies mean (the experts), and playing (``harness.app.replay``).
+torn tail is cut off like the log's, and lines carry checksums as the log's do. Of a request that was made again after a
+crash the last reply counts, as the last attempt of an episode does. Left out: what replies mean (the experts), and
+playing (``harness.app.replay``).
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from typing import BinaryIO, Protocol
 import msgspec
 import trio
 
-from harness.core.errors import CallError, DataError, HarnessError, InputError, RunStopped
-from harness.core.log.checkedlines import repair, write_whole
+from harness.core.errors import CallError, DataError, HarnessError, RunStopped
+from harness.core.log.checkedlines import chain_of, read_lines, repair, write_whole
 from harness.core.log.codec import decode_record, encode_record
 from harness.core.messages import ChatReply, ChatRequest, Struct, Usage
 from harness.core.model.llm import Capabilities
@@ -123,6 +124,7 @@ class Tape:
         self._file = file
         self._path = path
         self._length = file.seek(0, os.SEEK_END)
+        self._chain = chain_of(path)
         self._waiting: deque[bytes] = deque()
         self._known: set[str] = set()
 
@@ -157,7 +159,7 @@ class Tape:
         await trio.to_thread.run_sync(both)
 
     def _add(self, record: object) -> None:
-        self._waiting.append(encode_record(record) + b"\n")
+        self._waiting.append(self._chain.sealed(encode_record(record)))
 
     def _record(self, request: ChatRequest, reply: ChatReply | None, failed: str = "") -> None:
         form, sections = _form_of(request)
@@ -205,8 +207,13 @@ class _Recording:
 
 @contextmanager
 def open_tape(path: Path) -> Iterator[Tape]:
-    """Open for appending, a torn tail cut off first; what was recorded is on disk when the block ends."""
+    """Open for appending, a torn tail cut off first; what was recorded is on disk when the block ends.
+
+    Raises `DataError` naming file:line where the tape is damaged: nothing is appended to it.
+    """
     repair(path)
+    for _ in _read(path):
+        pass
     with path.open("ab", buffering=0) as raw:
         tape = Tape(raw, path)
         try:
@@ -366,15 +373,9 @@ def _usage(values: tuple[int, ...]) -> Mapping[str, int]:
 
 
 def _read(path: Path) -> Iterator[_Form | _Server | _Call]:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"cannot read the tape {path}: {error.strerror}") from None
-    with file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield decode_record(line, _calls) if line.startswith(b"[") else decode_record(line, _forms)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise DataError(f"{path}:{number}: not a record of a tape: {error}") from None
+    for line in read_lines(path, "the tape"):
+        try:
+            record = line.record
+            yield decode_record(record, _calls) if record.startswith(b"[") else decode_record(record, _forms)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise DataError(f"{path}:{line.number}: not a record of a tape: {error}") from None
