@@ -25,7 +25,7 @@ from harness.app.replay.verify import verified
 from harness.core.log.eventlog import open_log
 from harness.core.log.loggedepisodes import read_episodes, read_events
 from harness.core.log.rundir import EPISODES
-from harness.core.messages import Event
+from harness.core.messages import Event, Withdrawn
 
 _WRITERS = 256
 
@@ -90,6 +90,7 @@ def _written(path: Path, events: Sequence[Event], writers: int, repeats: int) ->
     """(records/s, fsyncs an episode); each writer appends whole episodes under names of its own."""
     by_episode: dict[str, list[Event]] = {}
     for event in events:
+        assert not isinstance(event, Withdrawn)  # a benchmark's run withdraws nothing
         by_episode.setdefault(event.episode, []).append(event)
     episodes = list(by_episode.values())
 

@@ -40,7 +40,7 @@ from harness.app.setup.wiring import check_models, with_given_policy
 from harness.core.conversation import converse
 from harness.core.errors import ExpertError, HarnessError
 from harness.core.log.episode import build
-from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, State, Struct, Transition
+from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Opening, State, Struct, Transition
 from harness.core.seeds import derive
 from learner.returns import absorbed_weight
 from learner.state_text import state_text
@@ -153,7 +153,7 @@ class CRSPlannerEnv(gymnasium.Env[str, int]):
             if isinstance(event, Transition):
                 strategy = event.decision.strategy if event.decision is not None else "?"
                 lines += [f"recommender ({strategy}): {event.response}", f"seeker: {event.reply.text}"]
-            elif not isinstance(event, EpisodeStarted | EpisodeEnded):
+            elif isinstance(event, Opening):
                 lines.append(f"seeker: {event.text}")
         return "\n".join(lines)
 

@@ -10,7 +10,7 @@ import trio
 from support.episodes import started
 from trio.testing import MockClock
 
-from harness.core.errors import RunStopped
+from harness.core.errors import RunFailed, RunStopped
 from harness.core.messages import EpisodeEnded, EpisodeStarted, Failure
 from harness.core.scheduler import Stopping, Tally, run_conversations
 
@@ -22,8 +22,14 @@ def jobs(count: int) -> list[EpisodeStarted]:
 class Stage:
     """Plays conversations of ten virtual seconds and remembers what happened."""
 
-    def __init__(self, *, broken: Callable[[int], bool] = lambda index: False) -> None:
+    def __init__(
+        self,
+        *,
+        broken: Callable[[int], bool] = lambda index: False,
+        refused: Callable[[int], bool] = lambda index: False,
+    ) -> None:
         self.broken = broken
+        self.refused = refused
         self.began: list[int] = []
         self.ended: list[int] = []
         self.failures: list[tuple[str, Failure]] = []
@@ -40,20 +46,21 @@ class Stage:
         finally:
             self.now -= 1
         self.ended.append(job.index)
-        return EpisodeEnded(episode=job.episode, stop="turns", turns=1)
+        failure = Failure(kind="call", message=f"refused {job.index}", turn=1) if self.refused(job.index) else None
+        return EpisodeEnded(episode=job.episode, stop="error" if failure else "turns", turns=1, failure=failure)
 
     async def failed(self, job: EpisodeStarted, failure: Failure) -> None:
         self.failures.append((job.episode, failure))
 
 
 async def schedule(stage: Stage, count: int, *, max_live: int, stopping: Stopping | None = None, **more: Any) -> Tally:
-    tally = Tally(count)
+    tally = Tally("of this test")
     await run_conversations(
         jobs(count),
         stage.play,
         max_live=max_live,
         stopping=stopping or Stopping(30),
-        tally=tally,
+        tallies=(tally,),
         fail_on_error=more.pop("fail_on_error", 0.2),
         failed=stage.failed,
         **more,
@@ -115,6 +122,40 @@ def test_too_many_failures_stop_the_run() -> None:
         run(lambda: schedule(stage, 300, max_live=10))
     assert caught.value.subgroup(RunStopped)
     assert len(stage.began) < 50
+
+
+def failed_by(refused: Callable[[int], bool], count: int, max_live: int, limit: float) -> str:
+    """What the run ends with; empty where it does not."""
+    try:
+        run(lambda: schedule(Stage(refused=refused), count, max_live=max_live, fail_on_error=limit))
+    except ExceptionGroup as group:
+        assert group.subgroup(RunFailed)
+        return str(group.exceptions[0])
+    return ""
+
+
+def test_a_phase_of_a_few_conversations_is_checked() -> None:
+    said = failed_by(lambda index: True, 6, 1, 0.2)
+    assert said.startswith("5 of 5 conversations of this test failed, more than scheduler.fail_on_error = 0.2 allows")
+    assert said.endswith("the first: e000: refused 0")
+    assert not failed_by(lambda index: index < 4, 6, 1, 0.2)  # no more than a fifth of 20
+    assert failed_by(lambda index: index == 3, 6, 1, 0.0)
+    assert not failed_by(lambda index: True, 6, 6, 1.0)
+
+
+def test_those_that_still_live_count_as_good_so_early_failures_do_not_end_the_run() -> None:
+    # The 10 failures of 100 are over before any conversation that goes well: a tenth failed, not all of the first 10.
+    stage = Stage(refused=lambda index: index < 10)
+    whole = stage.play
+
+    async def play(job: EpisodeStarted) -> EpisodeEnded:
+        if job.index >= 10:
+            await trio.sleep(50)
+        return await whole(job)
+
+    stage.play = play  # type: ignore[method-assign]
+    assert run(lambda: schedule(stage, 100, max_live=100)).failed == 10
+    assert failed_by(lambda index: index < 21, 100, 100, 0.2)
 
 
 def test_draining_admits_nobody_and_lets_the_living_finish() -> None:

@@ -47,7 +47,7 @@ class Players:
         if self.asked == 2:
             raise KeyError("no such version")
         part = Part(broken=self.asked == 3)
-        return Cast(recommender=part, seeker=part, judge=part)
+        return Cast(recommender=part, seeker=part, judge=part, evaluator=part)
 
     def spent(self, episode: str) -> Spent:
         return {}, {}

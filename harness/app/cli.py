@@ -107,13 +107,27 @@ def resume(
     ] = None,
     overrides: Overrides = None,
     accept_changes: AcceptChanges = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed", help="Play conversations that failed or were not scored again, and what rests on them."
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a run that was stopped or killed; finished episodes are not played again."""
     _look_first(folders=[directory])
     from harness.app.commands import run as command
 
-    command.resume(directory, config, overrides or [], Console(), quiet=quiet, accept_changes=accept_changes)
+    command.resume(
+        directory,
+        config,
+        overrides or [],
+        Console(),
+        quiet=quiet,
+        accept_changes=accept_changes,
+        retry_failed=retry_failed,
+    )
 
 
 @app.command()

@@ -40,6 +40,13 @@ class RunStopped(HarnessError):
     exit_code = 3
 
 
+class RunFailed(RunStopped):
+    """Too many conversations failed, or none could be scored: what was played does not count as a result.
+
+    Resumable like every `RunStopped`, but going on is no cure: the failed conversations have to be played again.
+    """
+
+
 class Interrupted(HarnessError):
     """A signal ended the run; what is finished is on disk, and the run can be resumed."""
 

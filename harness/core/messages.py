@@ -3,7 +3,7 @@
 A conversation is a `Scenario` (persona and goal) played out turn by turn. At turn *t* the recommender sees a
 `State`: the dialogue so far, ending at the seeker's message. It answers with a `RecommenderTurn`; the seeker answers
 with a `SeekerReply`; the judge gives a `Score`. The three together are one `Transition`. Events of the log
-(`EpisodeStarted`, `Opening`, `Transition`, `EpisodeEnded`) are a tagged union read by `match`.
+(`EpisodeStarted`, `Opening`, `Transition`, `EpisodeEnded`, `Withdrawn`) are a tagged union read by `match`.
 
 Everything that depends on the clock or the network (durations, retries) lives in fields named ``timing`` so that the
 run digest can leave it out by name.
@@ -233,6 +233,10 @@ class Usage(Struct, frozen=True, kw_only=True):
         )
 
 
+TRAIN = "train"
+"""The phase whose episodes are learned from."""
+
+
 class EpisodeStarted(Struct, frozen=True, kw_only=True, tag_field="type", tag="episode_started"):
     """A conversation begins; a second one with the same id replaces an unfinished first (after a crash)."""
 
@@ -298,7 +302,16 @@ class EpisodeEnded(Struct, frozen=True, kw_only=True, tag_field="type", tag="epi
     timing: dict[str, float] = {}
 
 
-Event = EpisodeStarted | Opening | Transition | EpisodeEnded
+class Withdrawn(Struct, frozen=True, kw_only=True, tag_field="type", tag="withdrawn"):
+    """Finished episodes that count no more, since they failed or rest on one that did; they are played again.
+
+    One line for all of them, so that a crash leaves all or none withdrawn.
+    """
+
+    episodes: tuple[str, ...]
+
+
+Event = EpisodeStarted | Opening | Transition | EpisodeEnded | Withdrawn
 
 
 class Message(Struct, frozen=True, kw_only=True):

@@ -2,24 +2,24 @@
 
 Jobs are admitted in order, at most ``max_live`` at a time, each when its ``admit`` returns (for training episodes:
 when the policy version that it must act with is published). A conversation that raises leaves its siblings unharmed
-and is recorded as failed; too many failures stop the run. After a stop was asked for, live conversations may finish
+and is recorded as failed; too many failures end the run. After a stop was asked for, live conversations may finish
 for a while.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
 import trio
 
-from harness.core.errors import RunStopped
+from harness.core.errors import RunFailed, RunStopped
 from harness.core.messages import EpisodeEnded, EpisodeStarted, Failure
 
 FAILURES_COUNT_FROM = 20
-"""Finished conversations before the share of failures may stop a run: one of the first two is not a trend."""
+"""A share of failures is taken of at least as many conversations: one failure of two is not a trend."""
 
 log = structlog.get_logger()
 
@@ -76,13 +76,33 @@ class Stopping:
 
 
 class Tally:
-    """Counts of one batch of conversations, for progress and the failure policy."""
+    """Counts of a batch of conversations, for progress and the failure policy."""
 
-    def __init__(self, total: int) -> None:
-        self.total = total
+    def __init__(self, what: str) -> None:
+        self.what = what
         self.live = 0
         self.done = 0
         self.failed = 0
+        self._first = ""
+
+    def ended(self, job: EpisodeStarted, failure: Failure | None) -> None:
+        """One more has ended."""
+        self.done += 1
+        if failure is not None:
+            self.failed += 1
+            self._first = self._first or f"{job.episode}: {failure.message}"
+
+    def check(self, fail_on_error: float) -> None:
+        """`RunFailed` where the share of failures passes the limit even if all that live end well.
+
+        Those that live count, since a conversation that fails is often over sooner than one that does not.
+        """
+        begun = self.done + self.live
+        if self.failed > fail_on_error * max(begun, FAILURES_COUNT_FROM):
+            raise RunFailed(
+                f"{self.failed} of {self.done} conversations {self.what} failed, more than scheduler.fail_on_error = "
+                f"{fail_on_error:g} allows; the first: {self._first}"
+            )
 
 
 async def run_conversations(
@@ -91,7 +111,7 @@ async def run_conversations(
     *,
     max_live: int,
     stopping: Stopping,
-    tally: Tally,
+    tallies: Sequence[Tally],
     fail_on_error: float,
     failed: Callable[[EpisodeStarted, Failure], Awaitable[None]],
     admit: Callable[[EpisodeStarted], Awaitable[None]] | None = None,
@@ -103,33 +123,32 @@ async def run_conversations(
         play: plays one to its recorded end.
         max_live: conversations at a time.
         stopping: ends admission when a stop was requested.
-        tally: kept up to date.
-        fail_on_error: share of failed conversations above which `RunStopped` is raised.
+        tallies: kept up to date; of this batch, and of whatever else it is a part of.
+        fail_on_error: share of failed conversations, of any tally, above which `RunFailed` is raised.
         failed: records a conversation that raised (a bug in a part; expected failures are ``play``'s own result).
         admit: waits until a job may begin.
     """
     slots = trio.Semaphore(max_live)
 
     async def one(job: EpisodeStarted) -> None:
-        tally.live += 1
+        for tally in tallies:
+            tally.live += 1
         try:
-            ended = await play(job)
-            tally.failed += ended.stop == "error"
+            failure = (await play(job)).failure
         except RunStopped:
             raise
         except Exception as error:
             log.exception("conversation_raised", episode=job.episode)
-            tally.failed += 1
-            await failed(job, Failure(kind="bug", message=f"{type(error).__name__}: {error}", turn=0))
+            failure = Failure(kind="bug", message=f"{type(error).__name__}: {error}", turn=0)
+            await failed(job, failure)
         finally:
-            tally.live -= 1
+            for tally in tallies:
+                tally.live -= 1
             slots.release()
-        tally.done += 1
-        if tally.done >= FAILURES_COUNT_FROM and tally.failed > fail_on_error * tally.done:
-            raise RunStopped(
-                f"{tally.failed} of {tally.done} conversations failed, more than scheduler.fail_on_error = "
-                f"{fail_on_error:g} allows; the last: {job.episode}"
-            )
+        for tally in tallies:
+            tally.ended(job, failure)
+        for tally in tallies:
+            tally.check(fail_on_error)
 
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as admission:

@@ -48,8 +48,17 @@ def resume(
     *,
     quiet: bool,
     accept_changes: bool = False,
+    retry_failed: bool = False,
 ) -> Summary:
     """Go on with a run; only keys that no result depends on may differ, and texts only with ``accept_changes``."""
     manifest = read_manifest(folder)
     wanted = load_config(file, overrides) if file else config_from_tree(overridden(tree_of(manifest), overrides))
-    return go_on(wanted, manifest, folder, console, quiet=quiet, accept_changes=accept_changes)
+    return go_on(
+        wanted,
+        manifest,
+        folder,
+        console,
+        quiet=quiet,
+        accept_changes=accept_changes,
+        retry_failed=retry_failed,
+    )

@@ -64,7 +64,8 @@ def _row(path: Path, damage: list[str]) -> list[str]:
         return [path.name, _checked(path, None, "no summary yet", damage), *[""] * (len(HEADLINE) + 4)]
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return [path.name, _checked(path, None, "unreadable summary", damage), *[""] * (len(HEADLINE) + 4)]
-    state = _checked(path, summary, "complete" if summary.complete else "incomplete", damage)
+    state = "failed" if summary.failed else "complete" if summary.complete else "incomplete"
+    state = _checked(path, summary, state, damage)
     if not summary.phases:
         return [path.name, state, *[""] * (len(HEADLINE) + 4)]
     last = summary.phases[-1]

@@ -24,14 +24,36 @@ def cautions_of(
     config: Config,
     readings: Mapping[str, Readings] = {},
     tokens: Mapping[str, Usage] = {},
+    failures: Mapping[str, tuple[int, int, str]] = {},
 ) -> tuple[str, ...]:
-    """All cautions. ``differences``: after RL minus after warm-up, paired; the others by role, over the whole log."""
+    """All cautions.
+
+    Args:
+        differences: after RL minus after warm-up, paired.
+        config: of the run.
+        readings: by role, over the whole log.
+        tokens: by role, over the whole log.
+        failures: phase -> (conversations that failed or could not be scored, finished ones, the first reason).
+    """
     return (
+        *_failures(failures),
         *(said for role, found in readings.items() for said in _unread(role, found, config)),
         *_thoughts(tokens),
         *_pleased_judge(differences),
         *_stalling(differences, config),
     )
+
+
+def _failures(failures: Mapping[str, tuple[int, int, str]]) -> Iterator[str]:
+    """What is left out of the means is no random sample: long or odd conversations fail more often."""
+    found = {name: counts for name, counts in failures.items() if counts[0]}
+    if found:
+        shares = ", ".join(f"{lost} of {finished} in {name}" for name, (lost, finished, _) in found.items())
+        first = next(iter(found.values()))[2]
+        yield (
+            f"conversations failed or could not be scored: {shares} (the first: {first}). They are in no mean, or "
+            "not in all of them; `resume --retry-failed` plays them again."
+        )
 
 
 def _unread(role: str, found: Readings, config: Config) -> Iterator[str]:

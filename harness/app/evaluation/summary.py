@@ -73,8 +73,10 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Digest of the held-out people and goals (`harness.app.setup.inputs.pool_digest`); empty in older runs."""
     log: FileMark | None = None
     """The log that all of this was made from; None in runs of before its lines had checksums."""
+    failed: str = ""
+    """Why the run does not count (too many conversations failed, or none of a phase could be scored); else empty."""
     complete: bool
-    """False where a budget or an interruption left episodes out."""
+    """False where a budget or an interruption left episodes out, and where the run does not count."""
 
 
 def summarize_phase(

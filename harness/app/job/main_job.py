@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import structlog
 import trio
 from rich.console import Console
@@ -34,10 +35,13 @@ from harness.app.identity.manifest import (
     refuse_other_format,
 )
 from harness.app.identity.sittings import identity_of, refuse_other_texts, sit_down
+from harness.app.job.again import keep_what_the_log_covers, to_play_again
 from harness.app.job.derived import lacking
+from harness.app.job.estimate import estimate
 from harness.app.job.metricsfile import MetricsFile
+from harness.app.job.outcomes import Outcomes
 from harness.app.job.session import Session
-from harness.app.job.summary import measures_of, read_summary, show, summarize
+from harness.app.job.summary import measures_of, read_summary, show, summarize, write_summary
 from harness.app.job.training import UNTRAINED, WARMED_UP, Training
 from harness.app.settings.config import Config, Phase
 from harness.app.setup.inputs import Inputs, read_inputs
@@ -50,11 +54,12 @@ from harness.app.setup.wiring import (
     planner_of,
     secrets_of,
 )
-from harness.core.errors import DataError, HarnessError, Interrupted
+from harness.core.errors import DataError, HarnessError, Interrupted, RunFailed, leaves
 from harness.core.log import rundir
 from harness.core.log.eventlog import open_log
 from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.log.tape import TAPE, open_tape
+from harness.core.messages import Withdrawn
 from harness.core.scheduler import Stopping
 from learner.checkpoint import load_checkpoint
 from learner.policy import TrainablePolicy
@@ -64,12 +69,26 @@ log = structlog.get_logger()
 
 
 def begin_or_go_on(
-    config: Config, folder: Path, console: Console, *, quiet: bool, accept_changes: bool = False
+    config: Config,
+    folder: Path,
+    console: Console,
+    *,
+    quiet: bool,
+    accept_changes: bool = False,
+    retry_failed: bool = False,
 ) -> Summary:
     """The main job in a directory that may hold a part of it, or all; one that was begun with other settings is
-    refused."""
+    refused. ``retry_failed``: as in `go_on`."""
     if folder.exists():
-        return go_on(config, read_manifest(folder), folder, console, quiet=quiet, accept_changes=accept_changes)
+        return go_on(
+            config,
+            read_manifest(folder),
+            folder,
+            console,
+            quiet=quiet,
+            accept_changes=accept_changes,
+            retry_failed=retry_failed,
+        )
     inputs = read_inputs(config)
     _check_start(config, inputs)
     rundir.create(folder, encode(manifest_of(config, inputs.files)))
@@ -77,24 +96,50 @@ def begin_or_go_on(
 
 
 def go_on(
-    wanted: Config, manifest: Manifest, folder: Path, console: Console, *, quiet: bool, accept_changes: bool = False
+    wanted: Config,
+    manifest: Manifest,
+    folder: Path,
+    console: Console,
+    *,
+    quiet: bool,
+    accept_changes: bool = False,
+    retry_failed: bool = False,
 ) -> Summary:
-    """Play what is not finished; `InputError`, naming what differs, where ``wanted`` would give another result.
+    """Play what is not finished; with ``retry_failed`` also what failed or could not be scored, again.
+
+    Raises `InputError`, naming what differs, where ``wanted`` would give another result, and `RunFailed` where what is
+    there already does not count and nothing that is left to play can change it.
 
     ``accept_changes``: texts and the scripted world may differ from the last sitting's.
     """
     refuse_changes(config_of(manifest, folder), wanted)
     inputs = read_inputs(wanted)
     refuse_other_files(manifest, inputs.files)
-    known = read_summary(folder)
+    known, phases = read_summary(folder), estimate(wanted, inputs).phases
     progress = Progress(console, quiet=quiet)
-    whole = _log_is_whole(folder, known, progress) and known is not None and known.complete
-    if whole and manifest.format == FORMAT and (sentence := lacking(wanted, inputs, folder)):
-        progress.say(f"{sentence}: the metrics are made again from the log")
-    elif whole and known is not None:
-        progress.say(f"the run is complete: nothing is left to play in {folder}")
-        show(known, console)
-        return known
+    whole = _log_is_whole(folder, known, progress)
+    episodes = EpisodeIndex(folder / rundir.EPISODES)
+    outcomes, again = Outcomes(episodes), to_play_again(episodes, wanted)
+    if outcomes.lost:
+        progress.say(
+            f"{outcomes.lost} of {len(episodes)} finished conversations failed or could not be scored (the first: "
+            f"{outcomes.first_reason}); {_offer(folder, len(again) - outcomes.lost, accepted=retry_failed)}"
+        )
+    elif retry_failed:
+        progress.say("no finished conversation failed")
+    if not (retry_failed and again):
+        if reason := outcomes.verdict(phases, wanted.scheduler.fail_on_error):
+            if known is not None:
+                show(msgspec.structs.replace(known, failed=reason, complete=False), console)
+            _say_how_to_go_on(folder, failed=True)
+            raise RunFailed(reason)
+        whole = whole and known is not None and known.complete and outcomes.all_played(phases)
+        if whole and manifest.format == FORMAT and (sentence := lacking(wanted, inputs, folder)):
+            progress.say(f"{sentence}: the metrics are made again from the log")
+        elif whole and known is not None:
+            progress.say(f"the run is complete: nothing is left to play in {folder}")
+            show(known, console)
+            return known
     refuse_other_format(manifest, folder)
     now = identity_of(wanted)
     refuse_other_texts(folder, manifest.identity, now, accept_changes=accept_changes)
@@ -102,7 +147,12 @@ def go_on(
     def sit() -> list[str]:
         return sit_down(folder, manifest.identity, now, accept_changes=accept_changes)
 
-    return _execute(wanted, inputs, folder, console, quiet=quiet, sit=sit)
+    return _execute(wanted, inputs, folder, console, quiet=quiet, retry_failed=retry_failed, sit=sit)
+
+
+def _offer(folder: Path, resting: int, *, accepted: bool) -> str:
+    more = f", and with them {resting} that rest on the updates they were part of" if resting else ""
+    return f"played again now{more}" if accepted else f"`resume {folder} --retry-failed` plays them again{more}"
 
 
 def _log_is_whole(folder: Path, known: Summary | None, progress: Progress) -> bool:
@@ -129,6 +179,12 @@ def _check_start(config: Config, inputs: Inputs) -> None:
         load_checkpoint(Path(config.planner.init)).restore(planner)
 
 
+def _say_how_to_go_on(folder: Path, *, failed: bool) -> None:
+    how = f"python -m harness resume {folder}"
+    said = f"once the reason is gone: {how} --retry-failed" if failed else f"stopped before the end; to go on: {how}"
+    Console(stderr=True).print(Text(said), soft_wrap=True)
+
+
 def _execute(
     config: Config,
     inputs: Inputs,
@@ -136,28 +192,29 @@ def _execute(
     console: Console,
     *,
     quiet: bool,
+    retry_failed: bool = False,
     sit: Callable[[], list[str]] = list,
 ) -> Summary:
-    """``sit``: records what this sitting is made by, once the directory is ours; gives what to say of it."""
+    """``sit``: records what this sitting is made by, once the directory is ours; gives what to say of it.
+    ``retry_failed``: as in `go_on`."""
     began = time.monotonic()
     known = read_summary(folder)
     spent_before = known.seconds if known else 0.0
     progress = Progress(console, quiet=quiet)
-    how_to_go_on = f"python -m harness resume {folder}"
     with rundir.locked(folder), logging_to(folder / rundir.LOGS / "harness.jsonl", secrets_of(config)):
         for note in (*inputs.notes, *sit()):
             progress.say(note)
         progress.say(f"run directory: {folder}")
         serving: dict[str, ServingReport] = {}
         try:
-            trio.run(_main, config, inputs, folder, progress, serving)
+            trio.run(_main, config, inputs, folder, progress, serving, retry_failed)
         except BaseException as error:
             with suppress(OSError, HarnessError):  # a full disk must not hide why the run ended
                 log.error("run_ended_early", error=repr(error))
                 summary = summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
                 if summary.phases:
                     show(summary, console)
-            Console(stderr=True).print(Text(f"stopped before the end; to go on: {how_to_go_on}"), soft_wrap=True)
+            _say_how_to_go_on(folder, failed=any(isinstance(leaf, RunFailed) for leaf in leaves(error)))
             raise
         summary = summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
     show(summary, console)
@@ -166,12 +223,17 @@ def _execute(
 
 
 async def _main(
-    config: Config, inputs: Inputs, folder: Path, progress: Progress, serving: dict[str, ServingReport]
+    config: Config,
+    inputs: Inputs,
+    folder: Path,
+    progress: Progress,
+    serving: dict[str, ServingReport],
+    retry_failed: bool,
 ) -> None:
     stopping = Stopping(config.scheduler.drain_s, progress.say)
     async with stopping.watching_signals(), trio.open_nursery() as nursery:
         nursery.start_soon(show_progress, progress)
-        await _at_work(config, inputs, folder, progress, stopping, serving)
+        await _at_work(config, inputs, folder, progress, stopping, serving, retry_failed)
         nursery.cancel_scope.cancel()
         return
     raise Interrupted("interrupted")
@@ -184,13 +246,22 @@ async def _at_work(
     progress: Progress,
     stopping: Stopping,
     serving: dict[str, ServingReport],
+    retry_failed: bool,
 ) -> None:
     planner = await trio.to_thread.run_sync(planner_of, config, inputs.strategies)
     versions = PolicyVersions(lag=config.rl.policy_lag)
     versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
     progress.begin("reading the films", len(inputs.graph.items), unit="films")
     index = await trio.to_thread.run_sync(index_of, inputs, _until_cancelled(progress.advance))
+    if retry_failed and (again := to_play_again(EpisodeIndex(folder / rundir.EPISODES), config)):
+        if known := read_summary(folder):
+            write_summary(folder, msgspec.structs.replace(known, complete=False))
+        async with open_log(folder / rundir.EPISODES) as events:
+            await events.append(Withdrawn(episodes=again))
     finished = EpisodeIndex(folder / rundir.EPISODES)
+    phases = estimate(config, inputs).phases
+    if removed := keep_what_the_log_covers(folder, finished, phases, config):
+        progress.say(f"{removed} checkpoints rest on conversations that the log does not hold: removed")
     with MetricsFile(folder) as metrics, open_tape(folder / TAPE) as tape:
         if metrics.damage:
             progress.say(metrics.damage)
@@ -210,6 +281,7 @@ async def _at_work(
             urls = {name: model.shown_url for name, model in models.items()}
             async with serving_watched(urls, _roles(config), players.ledger, lambda: session.turns, serving):
                 await _phases(session, inputs, planner, versions, folder, metrics)
+                session.outcomes.check(phases, config.scheduler.fail_on_error)
 
 
 def _until_cancelled(advance: Callable[[int, int], None]) -> Callable[[int, int], None]:

@@ -7,7 +7,7 @@ is set aside, and whoever finds that a line is missing makes it anew.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +19,8 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
 from harness.core.errors import DataError, RunStopped
-from harness.core.log.checkedlines import chain_of, read_lines, repair, write_whole
-from harness.core.log.rundir import METRICS, TENSORBOARD
+from harness.core.log.checkedlines import Chain, chain_of, read_lines, repair, write_whole
+from harness.core.log.rundir import METRICS, TENSORBOARD, write_atomically
 
 
 class MetricsFile:
@@ -85,6 +85,17 @@ def _numbers(kind: str, line: dict[str, Any]) -> dict[str, float]:
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
     return found | shares
+
+
+def keep_metrics(folder: Path, stands: Callable[[dict[str, Any]], bool]) -> None:
+    """Leave out the lines that no longer stand; a file in which all do, or that is damaged, is not touched."""
+    try:
+        lines = read_metrics(folder / METRICS)
+    except DataError:
+        return
+    kept, chain = [line for line in lines if stands(line)], Chain()
+    if len(kept) < len(lines):
+        write_atomically(folder / METRICS, b"".join(chain.sealed(msgspec.json.encode(line)) for line in kept))
 
 
 def _key(line: dict[str, Any]) -> tuple[Any, Any, Any]:

@@ -14,18 +14,17 @@ import trio
 
 from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.evaluation.metrics import first_return
+from harness.app.job.outcomes import Outcomes
 from harness.app.job.watch import Watch
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import episode_seed
 from harness.core.conversation import Cast, Spent, converse
-from harness.core.errors import InputError, Interrupted, RunStopped
+from harness.core.errors import InputError, Interrupted, RunFailed, RunStopped
 from harness.core.log.episode import Assembler, Episode
 from harness.core.log.eventlog import EventLog
 from harness.core.log.loggedepisodes import EpisodeIndex, LoggedEpisodes
-from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Failure, Scenario, Transition
+from harness.core.messages import TRAIN, EpisodeEnded, EpisodeStarted, Event, Failure, Scenario, Transition, Withdrawn
 from harness.core.scheduler import Stopping, Tally, run_conversations
-
-TRAIN = "train"
 
 
 class Players(Protocol):
@@ -60,17 +59,20 @@ class Session:
         self.stopping = stopping
         self.finished = finished
         """As of the end of the last phase."""
+        self.outcomes = Outcomes(finished)
+        """Of the whole run, earlier sittings included."""
         self.turns = 0
         """Played in this sitting."""
         self._assembler = Assembler()
         self._watch = Watch(progress.say, config.reward.mass_floor)
         self._budget = _Budget(config, finished)
+        self._sitting = Tally("of this sitting")
 
     def jobs(self, phase: str, scenarios: Sequence[Scenario], version_of: Callable[[int], int]) -> list[EpisodeStarted]:
         """One job a scenario."""
         return [
             EpisodeStarted(
-                episode=f"{phase}-{index:06d}",
+                episode=episode_id(phase, index),
                 phase=phase,
                 index=index,
                 policy_version=version_of(index),
@@ -86,12 +88,13 @@ class Session:
     ) -> LoggedEpisodes:
         """Play the jobs that are not finished yet; returns all of them finished, in order.
 
-        Raises `Interrupted` where a stop was requested before all were played.
+        Raises `Interrupted` where a stop was requested before all were played, `RunFailed` where too many failed or
+        none could be scored.
         """
         _refuse_other_scenarios(jobs, self.finished)
         waiting = [job for job in jobs if not self.finished.has(job.episode)]
         self.progress.begin(jobs[0].phase, len(jobs), len(jobs) - len(waiting), unit=CONVERSATIONS)
-        tally = Tally(len(waiting))
+        tally = Tally(f"in phase {jobs[0].phase}")
 
         async def play(job: EpisodeStarted) -> EpisodeEnded:
             cast = self.players.cast(job.policy_version, evaluating=job.phase != TRAIN)
@@ -113,7 +116,7 @@ class Session:
             play,
             max_live=self.config.scheduler.max_live_conversations,
             stopping=self.stopping,
-            tally=tally,
+            tallies=(tally, self._sitting),
             fail_on_error=self.config.scheduler.fail_on_error,
             failed=failed,
             admit=admit,
@@ -121,6 +124,8 @@ class Session:
         await trio.to_thread.run_sync(self.finished.refresh)
         if any(not self.finished.has(job.episode) for job in jobs):
             raise Interrupted("interrupted")
+        if reason := self.outcomes.unscored(jobs[0].phase):
+            raise RunFailed(reason)
         return self.finished.only(job.episode for job in jobs)
 
     async def record(self, event: Event) -> None:
@@ -133,10 +138,16 @@ class Session:
             self.turns += 1
             self.progress.turn()
         if episode is not None:
+            self.outcomes.add(episode)
             failed = isinstance(event, EpisodeEnded) and event.stop == "error"
             self.progress.ended(None if failed else first_return(episode, self.config.rl.gamma, "literal"), failed)
         self._watch.saw(event)
         self._budget.check()
+
+
+def episode_id(phase: str, index: int) -> str:
+    """``before-000012``."""
+    return f"{phase}-{index:06d}"
 
 
 def _refuse_other_scenarios(jobs: Sequence[EpisodeStarted], finished: LoggedEpisodes) -> None:
@@ -163,7 +174,7 @@ class _Budget:
                     self.count(event)
 
     def count(self, event: Event) -> None:
-        if not isinstance(event, EpisodeStarted):
+        if not isinstance(event, EpisodeStarted | Withdrawn):
             for usage in event.usage.values():
                 self._calls += usage.calls
                 self._tokens += usage.prompt_tokens + usage.completion_tokens

@@ -16,6 +16,7 @@ from harness.app.evaluation.serving import ServingReport, serving_table
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
 from harness.app.identity.sittings import cautions_of_sittings
 from harness.app.job.estimate import estimate
+from harness.app.job.outcomes import Outcomes
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs, pool_digest
 from harness.core.log import rundir
@@ -46,13 +47,15 @@ def summarize(
     learned = evaluations.keys() >= {"rl", "warmup"}
     gained = differences(evaluations["rl"], evaluations["warmup"], measures) if learned else {}
     readings, tokens = readings_of(episodes), tokens_by_role(episodes)
+    outcomes = Outcomes(episodes)
+    failed = outcomes.verdict(wanted, config.scheduler.fail_on_error)
     summary = Summary(
         world=world_of(config),
         phases=phases,
         differences=gained,
         decisions=decisions_of(config),
         readings=readings,
-        cautions=(*cautions_of(gained, config, readings, tokens), *cautions_of_sittings(folder)),
+        cautions=(*cautions_of(gained, config, readings, tokens, outcomes.losses), *cautions_of_sittings(folder)),
         seconds=seconds,
         tokens=tokens,
         seed=config.run.seed,
@@ -61,10 +64,16 @@ def summarize(
         serving=serving,
         pool=pool_digest(inputs.held_out),
         log=mark_of(folder / rundir.EPISODES),
-        complete=all(len(by_phase[name]) == count for name, count in wanted.items()),
+        failed=failed,
+        complete=not failed and outcomes.all_played(wanted),
     )
-    rundir.write_atomically(folder / rundir.SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
+    write_summary(folder, summary)
     return summary
+
+
+def write_summary(folder: Path, summary: Summary) -> None:
+    """In place of the one that is there."""
+    rundir.write_atomically(folder / rundir.SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
 
 
 def show(summary: Summary, console: Console) -> None:
@@ -74,7 +83,9 @@ def show(summary: Summary, console: Console) -> None:
         console.print(serving_table(name, report))
     for caution in summary.cautions:
         console.print(Text(f"WARNING: {caution}"))
-    incomplete = "" if summary.complete else "INCOMPLETE: some episodes are missing. "
+    if summary.failed:
+        console.print(Text(f"FAILED: {summary.failed}."))
+    incomplete = "" if summary.complete or summary.failed else "INCOMPLETE: some episodes are missing. "
     console.print(
         Text(
             f"{incomplete}95% intervals over dialogues of this one run (seed {summary.seed}; Wilson for rates, t for "

@@ -14,11 +14,11 @@ import trio
 
 from harness.app.console.progress import Progress
 from harness.app.job.metricsfile import MetricsFile
-from harness.app.job.session import TRAIN, Session
+from harness.app.job.session import Session
 from harness.app.settings.config import Config
 from harness.core.log.episode import Episode
 from harness.core.log.loggedepisodes import LoggedEpisodes
-from harness.core.messages import Dialogue, EpisodeStarted, Event, Scenario
+from harness.core.messages import TRAIN, Dialogue, EpisodeStarted, Event, Scenario
 from learner.checkpoint import checkpoint_name, load_checkpoint, newest_checkpoint, save_checkpoint
 from learner.health import UpdateReport
 from learner.policy import TrainablePolicy

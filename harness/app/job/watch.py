@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from harness.app.evaluation.readings import Readings, scores_of, why_missing
 from harness.core.errors import RunStopped
-from harness.core.messages import EpisodeStarted, Event, Score
+from harness.core.messages import EpisodeStarted, Event, Score, Withdrawn
 
 FIRST = 20
 """Judgements of one role; where none of them gave a reward, the next one hardly will."""
@@ -28,7 +28,7 @@ class Watch:
 
     def saw(self, event: Event) -> None:
         """Raises `RunStopped` with the last of `FIRST` judgements of a role of which none gave a reward."""
-        if isinstance(event, EpisodeStarted):
+        if isinstance(event, EpisodeStarted | Withdrawn):
             return
         for role, score in scores_of(event):
             self._judged(role, score)

@@ -18,14 +18,13 @@ from rich.text import Text
 
 from harness.app.evaluation.in_force import stands_on
 from harness.app.evaluation.metrics import conversation_success
-from harness.app.job.session import TRAIN
 from harness.app.replay.past import PastRun
 from harness.app.settings.config import Config
 from harness.app.setup.wiring import planner_of
 from harness.core.errors import InputError
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
-from harness.core.messages import Struct
+from harness.core.messages import TRAIN, Struct
 from harness.core.seams import Policy
 from learner.checkpoint import load_checkpoint
 from learner.offpolicy import EPSILON, Estimated, LoggedEpisode, OffPolicy, estimate, softened, stepwise

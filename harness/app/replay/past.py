@@ -16,7 +16,6 @@ from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.console.show import show_progress
 from harness.app.evaluation.log_check import refuse_another_log
 from harness.app.identity.manifest import config_of, read_manifest, refuse_other_files
-from harness.app.job.session import TRAIN
 from harness.app.job.summary import read_summary
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs, read_inputs
@@ -27,7 +26,7 @@ from harness.core.log import rundir
 from harness.core.log.episode import Episode, build
 from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.log.tape import TAPE, NotRecorded, Recorded, Served
-from harness.core.messages import Event, State, Struct
+from harness.core.messages import TRAIN, Event, State, Struct
 from harness.core.scheduler import Stopping
 from harness.core.seams import Immediate, Policy
 

@@ -10,14 +10,13 @@ import msgspec
 from harness.app.evaluation.metrics import by_scenario, first_return, headline, judge_success
 from harness.app.evaluation.shares import shares_over_progress
 from harness.app.evaluation.statistics import estimate
-from harness.app.job.session import TRAIN
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import pool_digest, read_inputs
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
 from harness.core.log.loggedepisodes import read_episodes
 from harness.core.log.rundigest import run_digest
-from harness.core.messages import Struct
+from harness.core.messages import TRAIN, Struct
 from learner.checkpoint import load_checkpoint, newest_checkpoint
 
 RESULT = "result.json"

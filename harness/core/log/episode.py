@@ -17,6 +17,7 @@ from harness.core.messages import (
     Struct,
     Transition,
     Turn,
+    Withdrawn,
 )
 
 
@@ -76,6 +77,8 @@ class Assembler:
                 self._open[event.episode] = [event]
             case EpisodeEnded():
                 return build([*self._open.pop(event.episode), event])
+            case Withdrawn():
+                pass  # of episodes that are finished: whoever keeps those drops them
             case _:
                 self._open[event.episode].append(event)
         return None

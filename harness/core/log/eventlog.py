@@ -20,7 +20,7 @@ import trio
 from harness.core.errors import RunStopped
 from harness.core.log.checkedlines import chain_of, repair, write_whole
 from harness.core.log.codec import encode_event
-from harness.core.messages import EpisodeEnded, Event
+from harness.core.messages import EpisodeEnded, Event, Withdrawn
 
 INBOX = 4096
 """Events that may wait for the disk before their conversations wait too (some megabytes)."""
@@ -50,8 +50,8 @@ class EventLog:
         return self._length
 
     async def append(self, event: Event) -> None:
-        """Queue an event; for an `EpisodeEnded`, return when it is durable."""
-        durable = trio.Event() if isinstance(event, EpisodeEnded) else None
+        """Queue an event; for an `EpisodeEnded` or a `Withdrawn`, return when it is durable."""
+        durable = trio.Event() if isinstance(event, EpisodeEnded | Withdrawn) else None
         await self._inbox.send((event, durable))
         if durable is not None:
             await durable.wait()

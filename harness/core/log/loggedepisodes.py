@@ -19,7 +19,7 @@ from harness.core.errors import DataError, InputError
 from harness.core.log.checkedlines import Chain, Line, read_lines, record_of
 from harness.core.log.codec import decode_event
 from harness.core.log.episode import Episode, build
-from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Struct
+from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Struct, Withdrawn
 
 
 class _Place(Struct, frozen=True, kw_only=True, gc=False):
@@ -98,7 +98,7 @@ class LoggedEpisodes(Sequence[Episode]):
 
 
 class EpisodeIndex(LoggedEpisodes):
-    """All finished episodes of a log, by phase and index; none where there is no file.
+    """All finished episodes of a log that were not withdrawn, by phase and index; none where there is no file.
 
     A damaged line, one that is no event, and a duplicated or orphaned record are a `DataError`, in `refresh` too.
     """
@@ -124,6 +124,11 @@ class EpisodeIndex(LoggedEpisodes):
         self._order = sorted(self._known, key=lambda name: (self._known[name].phase, self._known[name].index))
 
     def _take(self, event: Event, line: Line) -> None:
+        if isinstance(event, Withdrawn):
+            for name in event.episodes:
+                if self._known.pop(name, None) is None:
+                    raise DataError(f"{self.path}:{line.number}: episode {name} is withdrawn and was not finished")
+            return
         name = event.episode
         if isinstance(event, EpisodeStarted):
             self._open[name] = (event, array("q", [line.start]))

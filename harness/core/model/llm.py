@@ -42,6 +42,7 @@ _KINDS: dict[int, FailureKind] = {429: "busy", 502: "gateway", 503: "gateway", 5
 """502 to 504 say that the server behind a proxy is away; a 500 may be one poisonous request's doing."""
 _STOPS_THE_RUN = {
     401: "check the API key",
+    402: "the account has no credit left",
     403: "check the API key's rights",
     404: "check base_url and the model's name",
 }
@@ -54,6 +55,10 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """Log-probabilities of given tokens in one decode step (vLLM, scripted); without it, rewards are sampled."""
     choices: bool
     """Replies constrained to given strings or patterns; without it, the prompt alone asks for them."""
+
+
+class _NoCredit(RunStopped):
+    """Nothing is left to pay with: no call of this account can succeed."""
 
 
 class _Refused(CallError):
@@ -126,7 +131,8 @@ class OpenAIChat:
     async def complete(self, request: ChatRequest) -> ChatReply:
         """One call, repeated within bounds; ``timing`` holds seconds in all and the number of retries.
 
-        Raises `CallError` for this call's failure and `RunStopped` where no call can succeed (server gone, 401, 404).
+        Raises `CallError` for this call's failure and `RunStopped` where no call can succeed (server gone, no credit,
+        401, 404).
         """
         started_at = trio.current_time()
         if request.label_logprobs:
@@ -185,7 +191,7 @@ class OpenAIChat:
                 try:
                     tokens, _ = await self._call(self._tokenize_route, body, wire.decode_tokenize)
                 except RunStopped as error:
-                    if isinstance(error.__cause__, TransientFailure):
+                    if isinstance(error.__cause__, TransientFailure) or isinstance(error, _NoCredit):
                         raise
                     # The chat route has answered before: 404 or 403 here mean a server without this route.
                     raise _Refused(f"{self.shown_url} does not offer /tokenize, which label reads need") from error
@@ -245,14 +251,24 @@ class OpenAIChat:
             try:
                 return decode(reply.body)
             except wire.UnreadableReply as error:
+                self._check_credit(reply)
                 raise TransientFailure("unreadable", f"unreadable answer ({self._said(str(error))})") from error
-        said = f"status {status} ({wire.error_text(reply.body, self._secrets)})"
+        self._check_credit(reply)
+        said = self._answered(reply)
         if status in (408, 425, 429) or status >= 500:
             wait_s = _retry_after(_header(reply, b"retry-after"))
             raise TransientFailure(_KINDS.get(status, "server"), said, retry_after_s=wait_s)
         if status in _STOPS_THE_RUN:
             raise RunStopped(f"{self.model} at {self.shown_url}: {said}: {_STOPS_THE_RUN[status]}")
         raise _Refused(f"{self.model} at {self.shown_url}: {said}")
+
+    def _check_credit(self, reply: Reply) -> None:
+        """Some servers say it with 402, some with 429, 403 or 400, some with 200. A 5xx is no word about an account."""
+        if reply.status == 402 or (reply.status < 500 and wire.says_no_credit(reply.body)):
+            raise _NoCredit(f"{self.model} at {self.shown_url}: {self._answered(reply)}: {_STOPS_THE_RUN[402]}")
+
+    def _answered(self, reply: Reply) -> str:
+        return f"status {reply.status} ({wire.error_text(reply.body, self._secrets)})"
 
     async def _post(self, route: _Route, body: bytes) -> Reply:
         if self._plain is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,21 @@ from harness.core.sections import one_line
 _LONGEST_SHOWN = 300
 _NOTHING = (b"", b"null", b'""', b"[]")
 _SECRET = re.compile(r"(?i)bearer\s+[^\s\"',]+|\bsk-[A-Za-z0-9_\-]{6,}|(?<=api_key=)[^\s&\"']+")
+
+_NO_CREDIT_CODES = frozenset(
+    {
+        *("402", "payment_required", "insufficient_quota", "insufficient_balance", "insufficient_credits"),
+        *("insufficient_funds", "billing_hard_limit_reached", "billing_not_active", "billing_error"),
+    }
+)
+_NO_CREDIT = re.compile(
+    r"insufficient[ _](quota|balance|credits?|funds)|payment required|billing hard limit"
+    r"|(credits?|credit balance|account balance|prepaid balance|free trial)\b.{0,20}?"
+    r"\b(used up|exhausted|expired|depleted|too low|run out)|(out of|no|not enough|no more) (more )?credits?\b"
+    r"|account (is not active|is inactive|has been (suspended|deactivated)).{0,40}?(billing|payment)",
+    re.IGNORECASE,
+)
+"""How servers word that nothing is left to pay with. A quota alone is none of these: it may be one for each minute."""
 
 
 class UnreadableReply(ValueError):
@@ -83,12 +99,16 @@ class _Tokens(msgspec.Struct):
 
 class _ErrorDetail(msgspec.Struct):
     message: str
+    code: Any = None
+    type: Any = None
 
 
 class _ErrorBody(msgspec.Struct):
     error: _ErrorDetail | str | None = None
     message: str | None = None
     detail: str | None = None
+    code: Any = None
+    type: Any = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -218,6 +238,19 @@ def error_text(body: bytes, secrets: tuple[str, ...]) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = body[: 20 * _LONGEST_SHOWN].decode("utf-8", "replace")
     return redact(text, secrets)
+
+
+def says_no_credit(body: bytes) -> bool:
+    """Whether an error body says that the account has nothing left to pay with, by its code or in words."""
+    try:
+        said = _error.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    inner = said.error if isinstance(said.error, _ErrorDetail) else None
+    codes = (said.code, said.type, *((inner.code, inner.type) if inner is not None else ()))
+    if any(str(code).lower() in _NO_CREDIT_CODES for code in codes):
+        return True
+    return _NO_CREDIT.search(error_text(body, ())) is not None
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:

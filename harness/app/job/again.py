@@ -1,0 +1,78 @@
+"""`resume --retry-failed`: which finished episodes are played again, and what the log's earlier state left behind.
+
+A failed training episode was a part of its update, and all later versions of the planner come from that update. Its
+being played again therefore takes back whatever rests on it: the training episodes that acted with a later version, and
+the evaluation after RL. What is left is the log of a run that came this far and in which nothing failed, so in the end
+the run is what it would have been without the failures.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from harness.app.job.metricsfile import keep_metrics
+from harness.app.job.outcomes import lost
+from harness.app.job.session import episode_id
+from harness.app.settings.config import Config
+from harness.core.log import rundir
+from harness.core.log.episode import Episode
+from harness.core.log.loggedepisodes import LoggedEpisodes
+from harness.core.messages import TRAIN
+from learner.checkpoint import checkpoint_name, newest_checkpoint
+from learner.updates import due
+from learner.versions import acting_version
+
+
+def to_play_again(episodes: Iterable[Episode], config: Config) -> tuple[str, ...]:
+    """Ids of the episodes that failed or could not be scored, and of those that rest on them, in the given order."""
+    kept = list(episodes)
+    failed = {episode.id for episode in kept if lost(episode)}
+    trained = [e.started.index for e in kept if e.id in failed and e.started.phase == TRAIN]
+    if not trained:
+        return tuple(episode.id for episode in kept if episode.id in failed)
+    batch, lag = config.rl.batch_episodes, config.rl.policy_lag
+    update = min(trained) // batch
+    """The first that has to be made again; versions above its number come from it."""
+
+    def rests_on_it(episode: Episode) -> bool:
+        phase, index = episode.started.phase, episode.started.index
+        return phase == "rl" or (phase == TRAIN and acting_version(index, batch, lag) > update)
+
+    return tuple(episode.id for episode in kept if episode.id in failed or rests_on_it(episode))
+
+
+def keep_what_the_log_covers(folder: Path, finished: LoggedEpisodes, wanted: Mapping[str, int], config: Config) -> int:
+    """Remove checkpoints and metrics of updates and evaluations whose episodes the log does not hold (any more).
+
+    They are functions of the log; those left behind would be taken for those that are still to be made. Done before
+    every sitting, so that a crash between a withdrawal and this leaves nothing.
+
+    Returns:
+        How many checkpoints were removed.
+    """
+    counts = finished.counts
+    made = updates_of({at for at in range(config.training_episodes) if finished.has(episode_id(TRAIN, at))}, config)
+    removed = 0
+    while (newest := newest_checkpoint(folder / rundir.CHECKPOINTS)) and newest.name > checkpoint_name(made):
+        shutil.rmtree(newest)
+        removed += 1
+
+    def stands(line: Mapping[str, object]) -> bool:
+        if line.get("type") == "update":
+            version = line.get("version")
+            return isinstance(version, int) and version <= made
+        name = line.get("name")
+        return line.get("type") != "evaluation" or (isinstance(name, str) and counts.get(name) == wanted.get(name))
+
+    keep_metrics(folder, stands)
+    return removed
+
+
+def updates_of(trained: set[int], config: Config) -> int:
+    """Updates whose training episodes, by index, are all finished, and those of all updates before."""
+    update = 0
+    while (wanted := due(update, config.rl.batch_episodes, config.training_episodes)) and trained.issuperset(wanted):
+        update += 1
+    return update
