@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from rich.console import Console
+from support.episodes import events_of
 
 from harness.app.commands.diff import diff
 from harness.app.commands.export import export
@@ -18,8 +19,10 @@ from harness.app.commands.runs import runs
 from harness.app.identity.manifest import config_of, read_manifest
 from harness.app.settings.config import Config
 from harness.core.errors import InputError
+from harness.core.log.episode import assemble
 from harness.core.log.loggedepisodes import read_episodes
 from harness.core.log.rundigest import run_digest
+from harness.core.messages import Score
 
 ROOT = Path(__file__).parent.parent
 OLD = Path(__file__).parent / "data" / "run_format_0"
@@ -80,3 +83,24 @@ def test_a_whole_one_is_complete_and_an_unfinished_one_is_not_gone_on_with(old: 
 def test_what_a_newer_key_changes_holds_for_newer_runs_only() -> None:
     assert config_of(read_manifest(OLD), OLD).reward.mass_floor == 0.0
     assert Config().reward.mass_floor == 0.05
+
+
+def test_a_field_that_an_event_gets_later_leaves_old_digests_as_they_were() -> None:
+    class Later(Score, frozen=True, kw_only=True):
+        retries: int = 0
+        notes: tuple[str, ...] = ()
+
+    Later.__name__ = "Score"  # as if the field had been added to the struct itself
+
+    def digest(score: Score) -> str:
+        (episode,) = assemble(events_of("a", 0, turns=1))
+        (turn,) = episode.transitions
+        changed = msgspec.structs.replace(turn, score=score)
+        return run_digest([msgspec.structs.replace(episode, transitions=(changed,))])
+
+    plain = digest(Score(reward=0.5, raw=(3,)))
+    assert digest(Later(reward=0.5, raw=(3,))) == plain
+    assert digest(Later(reward=0.5, raw=(3,), retries=1)) != plain
+    assert digest(Later(reward=0.5, raw=(3,), notes=("x",))) != plain
+    # What has always been there stays, also at its default.
+    assert digest(Score(reward=0.5, raw=())) != plain

@@ -58,6 +58,7 @@ BROWSER_ROW = _row(
 )
 BROWSERLESS_ROW = _row(36, _SCRIPTS, elsewhere="there is no Chromium to be driven here (RSO_CHROMIUM, playwright)")
 F = "test_faults.py::test_"
+L = "test_log_damage.py::test_"
 ROWS: tuple[Row, ...] = (
     _row(1, "kill -9 at random instants, many times", "test_kill.py::test_ten_kills"),
     _row(2, "kill -9 in the middle of a record", f"{F}02_killed_in_the_middle_of_a_record"),
@@ -186,6 +187,23 @@ ROWS: tuple[Row, ...] = (
     _row(39, "API key in env, URL, error body, config", f"{F}39_no_key_is_written_anywhere"),
     _row(40, "token, call or time budget reached", f"{F}40_a_budget_ends_the_run_cleanly"),
     _row(
+        42,
+        "a whole summary beside a log that is emptied, torn or changed",
+        f"{L}no_command_believes_the_summary",
+        f"{L}a_log_that_is_damaged_inside_is_not_gone_on_with",
+        "test_checkedlines.py::test_any_changed_character_is_noticed_in_its_line",
+        "test_checkedlines.py::test_what_happens_to_whole_lines_is_noticed_at_the_next",
+    ),
+    _row(44, "log older than its checkpoints", f"{L}what_a_cut_log_lacks_is_played_again"),
+    _row(
+        50,
+        "damaged metrics, damaged tape, a tape that is a directory",
+        f"{L}derived_files_are_made_again_and_the_tape_is_not_appended_to",
+        "test_app_files.py::test_damaged_metrics_are_named_set_aside_and_begun_anew",
+        "test_tape.py::test_a_tape_that_is_damaged_inside_is_not_appended_to",
+        "test_tape.py::test_a_directory_in_the_place_of_a_tape_is_named",
+    ),
+    _row(
         43,
         "a label read without mass",
         f"{F}43_a_label_read_without_mass_is_no_reward",
@@ -227,6 +245,12 @@ ROWS: tuple[Row, ...] = (
         f"{F}66_another_commit_goes_on_and_is_recorded_at_its_first_episode",
         "test_identity.py",
         "test_comparison.py::test_another_text_is_refused_by_its_cells_and_accepted_once",
+    ),
+    _row(
+        68,
+        "20,000 finished episodes in memory",
+        "test_memory.py::test_no_finished_episode_is_kept",
+        "test_memory.py::test_twenty_thousand_episodes_need_the_memory_of_two_thousand",
     ),
 )
 """The reliability list, in its order."""
