@@ -239,6 +239,12 @@ ROWS: tuple[Row, ...] = (
         "test_watch.py",
     ),
     _row(
+        64,
+        "films named `&ME`, `Mom`, `1922`; films of another year; one film in two records",
+        "test_titles.py",
+        "test_knowledge_graph.py::test_a_film_with_and_without_its_year_is_one_record_of_two_ids",
+    ),
+    _row(
         66,
         "edited prompt, persona, strategy or world; another commit or version",
         f"{F}66_another_prompt_is_refused_and_named_and_goes_on_only_if_accepted",
