@@ -4,7 +4,7 @@ It also reads the dialogue (decision 10). Its reply is one JSON object, text and
 candidates (decision 13), which the server is asked to enforce by a schema. A broken reply is asked for once more with
 another seed, then the turn fails as data: prose where an object was enforced means that the enforcement does not work,
 and taking it would hide that. A reply cut at the token limit is no broken reply: its text counts and the client records
-the truncation (RELIABILITY row 17). Left out: reading the object (``experts.replies``).
+the truncation. Left out: reading the object (``experts.replies``).
 """
 
 from __future__ import annotations

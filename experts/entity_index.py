@@ -2,7 +2,7 @@
 
 Built once from the knowledge graph and an encoder, and kept on disk under a name made of the SHA-256 of both, so a new
 graph or model never meets old vectors. A cached file is loaded only if its own SHA-256 is the recorded one (a damaged
-hnswlib file can end the process); otherwise it is rejected with a warning and built anew (RELIABILITY row 35). Left
+hnswlib file can end the process); otherwise it is rejected with a warning and built anew. Left
 out: what is asked of the index and how its answers are ranked (``experts.fact_retriever``).
 """
 

@@ -2,7 +2,7 @@
 
 One uniform per (conversation, turn) and the inverse CDF turn a distribution into a choice, so the same scenario meets
 the same luck under every policy. States are taken one at a time, because a padded batch changes the last bits of a
-forward pass and with them the digest of a run (DESIGN section 3); a batch saves trips to the worker thread only.
+forward pass and with them the digest of a run; a batch saves trips to the worker thread only.
 Left out: the policies (``learner.policy``) and their versions' life (``learner.reinforce``).
 """
 

@@ -1,7 +1,7 @@
 """State -> messages of each recommender-side role: pure functions, what is stable first.
 
 The system message of a role never changes, the dialogue only grows at its end, and what differs every turn comes last,
-so a server's prefix cache holds everything but the new words (PERFORMANCE, lever 2). The sections and their order are
+so a server's prefix cache holds everything but the new words. The sections and their order are
 those of ``harness.core.sections``; the instructions are this project's own words, written for a 7B chat model and
 short enough for a very small one. They hold no example reply: a very small model copies it word for word. Left out: the
 seeker's prompts (``simulator.seeker``) and the reading of replies (``experts.replies``).

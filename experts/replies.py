@@ -1,7 +1,7 @@
 """Reading what language models answer: pure functions from text to values, None where nothing usable is there.
 
 Small models break formats, so each reader says exactly what it tolerates. Nothing is clamped, completed or guessed: a
-rating outside 1..5 is no rating (RELIABILITY rows 14 and 37). Retrying is the experts' part.
+rating outside 1..5 is no rating. Retrying is the experts' part.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
       learner.safetensors    Adam's moments and the critic (absent where none were given)
       encoder/               save_pretrained layout, where encoder layers were trained
 
-A checkpoint is written aside, synced, and renamed into place, so a kill leaves the previous one (RELIABILITY row 5). No
-file is a pickle, and a folder that holds one is refused (rows 34, 35). Left out: which checkpoints to keep.
+A checkpoint is written aside, synced, and renamed into place, so a kill leaves the previous one. No
+file is a pickle, and a folder that holds one is refused. Left out: which checkpoints to keep.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One forward pass, three means over its token states: what was said last decides the next strategy more than all that
 was said before, and a single mean drowns it (5-fold on INSPIRED's dev split, frozen MiniLM: NLL 2.15 against 2.22).
-A text runs alone at exact length, which gives the same bits whoever asks (DESIGN section 3); `pooled_batch` is the
+A text runs alone at exact length, which gives the same bits whoever asks; `pooled_batch` is the
 faster path for training, in batches of similar length, equal up to rounding.
 """
 

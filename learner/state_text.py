@@ -2,7 +2,7 @@
 
 The newest comes first, so that a token budget, cut at the end by the tokenizer, drops the oldest words. The text names
 "turn t of T_max" (decision 24), each message's speaker, and the strategy of each past recommender turn. Facts and the
-current turn's preferences are not in it: the planner works beside the reasoner (DESIGN section 3).
+current turn's preferences are not in it: the planner works beside the reasoner.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults injected into child runs against the scripted server (RELIABILITY; the row is in each test's name).
+"""Faults injected into child runs against the scripted server (docs/reliability.md; the row is in each test's name).
 
 What ``python -m harness faults`` runs, together with tests elsewhere; the children make these slow ones.
 """

@@ -1,4 +1,4 @@
-"""The world as a whole is worth learning: orderings that must stay true (WORLD.md, last section)."""
+"""The world as a whole is worth learning: orderings that must stay true (docs/world.md)."""
 
 from pathlib import Path
 

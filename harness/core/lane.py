@@ -8,7 +8,7 @@ slow expert slows its callers down instead of growing a queue. Two kinds of lane
   pass the interpreter's lock to and fro at every system call and every numpy sort (measured: a third of all CPU a turn
   at C = 1000);
 - `call_lane`: what has gathered is started together, one task an item, and the lane goes on receiving at once, so a
-  slow item holds up nobody (model calls; the server batches continuously, DESIGN section 3).
+  slow item holds up nobody (model calls; the server batches continuously).
 
 What a failure does. An `ExpertError` of one item reaches its own caller only: batch handlers *return* it in the item's
 place, call handlers raise it. Whatever a call handler raises reaches its caller. Whatever a batch handler raises

@@ -1,12 +1,12 @@
 """Named sections of a prompt: render and parse them, so that any reader, human or scripted, finds each part.
 
 A section is a header line ``### NAME`` and the lines below it. A body line that could be taken for a header is escaped
-with a backslash, so text from models or data can never open a section (RELIABILITY row 37), and `parse` undoes it:
+with a backslash, so text from models or data can never open a section, and `parse` undoes it:
 ``parse(render(s)) == s``. A dialogue is one line an utterance, ``Seeker: ...`` or ``Recommender: ...``; line breaks
 inside an utterance become blanks, so no utterance can forge another speaker's line.
 
 Which role reads which sections, in this order (what is stable first, what changes every turn last, so that a
-server's prefix cache holds; PERFORMANCE, lever 2):
+server's prefix cache holds):
 
 =====================  ==============================  =================================================
 role                   system message                  user message

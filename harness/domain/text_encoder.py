@@ -1,8 +1,7 @@
 """One text encoder for the whole system: text -> a unit vector, the same bits every time.
 
 The planner reads states with it and the fact retriever embeds items with it, so it is loaded once and shared. A text
-runs alone, at its exact length, in fp32 unless told otherwise: a padded batch would change the last bits (DESIGN
-section 3). Only safetensors weights are read, never pickles, and never code from a checkpoint (RELIABILITY row 34). The
+runs alone, at its exact length, in fp32 unless told otherwise: a padded batch would change the last bits. Only safetensors weights are read, never pickles, and never code from a checkpoint. The
 packaged MiniLM is checked against its pinned SHA-256 before it is loaded. torch and transformers are imported at first
 use. Training the encoder is the learner's affair (`learner.encoder_policy`).
 """

@@ -14,7 +14,7 @@ from simulator.personas import Articulacy, Patience, Taste, Trust
 
 
 class Traits(Struct, frozen=True, kw_only=True):
-    """The four traits of WORLD.md."""
+    """The four traits of a persona (docs/world.md)."""
 
     taste: Taste
     articulacy: Articulacy

@@ -4,7 +4,7 @@
 functions that the server calls, with a stand-in for the fact retriever (items by how many inferred wishes they have),
 and prints a table: uniform, each strategy alone, human label frequencies by turn, the best open-loop schedule that a
 greedy search finds, a hand rule that reads the seeker's words, and the same rule told the persona. What must hold
-between them is in WORLD.md and in tests. Left out: everything that `harness.app` does with real runs.
+between them is in docs/world.md and in tests. Left out: everything that `harness.app` does with real runs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measures of one finished episode, each a pure function; None means missing, which is never a number.
 
-An episode that failed (``stop == "error"``) has no measures at all: it is counted beside them (RELIABILITY, row 30).
+An episode that failed (``stop == "error"``) has no measures at all: it is counted beside them.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ BASELINES: Mapping[str, Baseline] = {"prompted": PromptedCRS, "intercrs": InterC
 
 @lru_cache(maxsize=4)
 def loaded_encoder(name: str, dtype: Dtype = "float32") -> TextEncoder:
-    """A text encoder, loaded once a process; on one torch thread (DESIGN section 3)."""
+    """A text encoder, loaded once a process; on one torch thread, because two threads change the last bits."""
     use_one_thread()
     return load_encoder(name, dtype)
 
