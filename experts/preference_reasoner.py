@@ -1,7 +1,8 @@
 """The Preference Reasoner (C1): what the seeker wants, in up to three lines, read from the dialogue alone.
 
-One model call a turn. A blank reply is asked for once more with another seed, then the turn fails. While the seeker has said nothing there is nothing to infer and no call is made. Left out: what the lines mean to
-the search (``experts.fact_retriever``).
+One model call a turn. A blank reply is asked for once more with another seed, then the turn fails. While the seeker has
+said nothing there is nothing to infer and no call is made. Left out: what the lines mean to the search
+(``experts.fact_retriever``).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ scripted world or with any model that the experiment file names.
 
 - Observation: the text that the planner of a run reads (`learner.state_text`), as printable ASCII (accents are folded).
 - Action: index of a strategy, in the order of ``env.strategies``.
-- Reward: r_t in [0, 1]. With ``horizon="absorbing"`` (as `rl.horizon`, decision 22 in docs/decisions.md) a success is also
+- Reward: r_t in [0, 1]. With ``horizon="absorbing"`` (as `rl.horizon`, docs/decisions.md 22) a success is also
   credited with its last reward for the turns that it made needless; ``literal`` rewards stalling.
 - ``terminated``: success by the judge, acceptance, or the user leaves; ``truncated``: turn limit or a failed turn.
 - ``info``: ``stop``, ``turn``, ``response``, ``recommended``, ``reply``; ``info["missing"]``: True where a turn failed

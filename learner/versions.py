@@ -1,7 +1,8 @@
 """Which policy version acts in which episode, and where the versions are kept.
 
-Update u consumes episodes [uB, (u+1)B) and makes version u+1; episode e acts with version max(0, e // B - L). Both depend on indices only, so a run's result never depends on timing. Versions that no unfinished episode
-can ask for are dropped.
+Update u consumes episodes [uB, (u+1)B) and makes version u+1; episode e acts with version max(0, e // B - L). Both
+depend on indices only, so a run's result never depends on timing. Versions that no unfinished episode can ask for are
+dropped.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The simulated users: twenty personas of this project's own making, and the trait sentences they are rendered from.
 
-A persona has four hidden traits (docs/world.md): *taste* (`facts` or `warmth` moves it), *articulacy* (it names `attributes`
-or tells of `films` it has seen), *trust* (`open` or `sceptical` at the start, two in five are sceptical) and *patience*
-(`small`, `middle`, `large`). Traits and the short biography become one text; that text is all a model reads, the
-scripted world included (`simulator.scripted.traits` recovers the traits from it). ``traits`` is for grouping results.
+A persona has four hidden traits (docs/world.md): *taste* (`facts` or `warmth` moves it), *articulacy* (it names
+`attributes` or tells of `films` it has seen), *trust* (`open` or `sceptical` at the start, two in five are sceptical)
+and *patience* (`small`, `middle`, `large`). Traits and the short biography become one text; that text is all a model
+reads, the scripted world included (`simulator.scripted.traits` recovers the traits from it). ``traits`` is for grouping
+results.
 
 The idea of trait-coloured users is old (user simulators with personas, patience and cooperativeness); people, words and
 the balance are ours. Left out: age, gender and taste in films as traits, which no effect of the world depends on.

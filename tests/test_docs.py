@@ -20,6 +20,7 @@ DOCS = ROOT / "docs"
 RUN_IN_ORDER = ("tutorial.md", "export.md", "gym.md", "study.md")
 BY_CI = {"vllm.md": "`.ci/run` installs and tests it"}
 LIMIT_S = 600
+PRODUCT = ("harness", "experts", "simulator", "learner", "benchmarks")
 
 
 def commands(page: Path) -> list[str]:
@@ -38,6 +39,19 @@ def test_no_command_line_names_what_is_not_there() -> None:
     for page in DOCS.glob("*.md"):
         for verb in re.findall(r"python -m harness ([a-z-]+)", page.read_text(encoding="utf-8")):
             assert verb in known, f"{page.name}: {verb}"
+
+
+def test_what_the_code_refers_to_stands_in_the_repository() -> None:
+    numbered = set(re.findall(r"^\| (\d+) \|", (DOCS / "decisions.md").read_text(encoding="utf-8"), re.MULTILINE))
+    for source in sorted(path for room in PRODUCT for path in (ROOT / room).rglob("*.py")):
+        text = source.read_text(encoding="utf-8")
+        for page in re.findall(r"docs/[\w.-]+\.md", text):
+            assert (ROOT / page).is_file(), f"{source}: {page}"
+        for numbers in re.findall(r"\bdecisions? (\d+(?:(?:, | and )\d+)*)", text):
+            assert set(re.findall(r"\d+", numbers)) <= numbered, f"{source}: decision {numbers}"
+        assert not re.search(
+            r"\b(DESIGN|RELIABILITY|PERFORMANCE|LEARNING|WORLD|HOUSE|PAPER)\b(\.md|,? (section|row|lever))", text
+        ), source
 
 
 def test_generated_pages_are_what_the_code_says() -> None:

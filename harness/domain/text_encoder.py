@@ -1,9 +1,10 @@
 """One text encoder for the whole system: text -> a unit vector, the same bits every time.
 
 The planner reads states with it and the fact retriever embeds items with it, so it is loaded once and shared. A text
-runs alone, at its exact length, in fp32 unless told otherwise: a padded batch would change the last bits. Only safetensors weights are read, never pickles, and never code from a checkpoint. The
-packaged MiniLM is checked against its pinned SHA-256 before it is loaded. torch and transformers are imported at first
-use. Training the encoder is the learner's affair (`learner.encoder_policy`).
+runs alone, at its exact length, in fp32 unless told otherwise: a padded batch would change the last bits. Only
+safetensors weights are read, never pickles, and never code from a checkpoint. The packaged MiniLM is checked against
+its pinned SHA-256 before it is loaded. torch and transformers are imported at first use. Training the encoder is the
+learner's affair (`learner.encoder_policy`).
 """
 
 from __future__ import annotations

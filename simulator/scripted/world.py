@@ -1,7 +1,7 @@
 """The mind of the scripted seeker: a pure fold over the dialogue, with the effect of each strategy in one table.
 
-State (docs/world.md): which wishes were said, trust, rapport, intention, the film on the table and its fit, confirmed or
-not, boredom, refusals, how often each act was used. `fold` starts from the persona's traits and steps over the
+State (docs/world.md): which wishes were said, trust, rapport, intention, the film on the table and its fit, confirmed
+or not, boredom, refusals, how often each act was used. `fold` starts from the persona's traits and steps over the
 messages of the prompt; nothing else is remembered anywhere. Luck enters only as a jitter hashed from the message and
 its place, so that the fold stays a function of the text.
 
