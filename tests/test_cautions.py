@@ -130,7 +130,7 @@ def test_a_run_shows_decisions_and_both_judges_and_asks_its_numbers(tmp_path: Pa
     summary = running.run(TINY, tmp_path / "run", keys, console, quiet=True)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     written = json.loads((tmp_path / "run" / "summary.json").read_bytes())
-    assert "Decisions: horizon literal, gamma 0.99, advantage turn, beta 0.03," in shown
+    assert "Decisions: horizon literal, gamma 0.99, advantage critic (lambda 0.9), passes 8, beta 0.03," in shown
     assert written["decisions"] in shown
     assert written["cautions"] == list(
         cautions_of(summary.differences, load_config(TINY, keys), summary.readings, summary.tokens)
