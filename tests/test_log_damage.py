@@ -121,7 +121,7 @@ def test_what_a_cut_log_lacks_is_played_again(played: Path, tmp_path: Path, dama
     resume(folder, None, [], said, quiet=False)
     assert "what is missing is played again" in text(said)
     if damage is after_the_fourth_training_episode:
-        assert "it holds what 1 of their 2 updates were made from" in text(said)
+        assert "1 checkpoints rest on conversations that the log does not hold" in text(said)
     assert weights(folder) == weights(played)
     assert list(map(untimed, read_episodes(folder / "episodes.jsonl"))) == list(
         map(untimed, read_episodes(played / "episodes.jsonl"))

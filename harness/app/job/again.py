@@ -27,20 +27,19 @@ from learner.versions import acting_version
 
 def to_play_again(episodes: Iterable[Episode], config: Config) -> tuple[str, ...]:
     """Ids of the episodes that failed or could not be scored, and of those that rest on them, in the given order."""
-    kept = list(episodes)
-    failed = {episode.id for episode in kept if lost(episode)}
-    trained = [e.started.index for e in kept if e.id in failed and e.started.phase == TRAIN]
+    # Of each only what is needed: a long run's episodes do not fit into memory.
+    played = [(e.started.episode, e.started.phase, e.started.index, bool(lost(e))) for e in episodes]
+    trained = [index for _, phase, index, failed in played if failed and phase == TRAIN]
     if not trained:
-        return tuple(episode.id for episode in kept if episode.id in failed)
+        return tuple(name for name, _, _, failed in played if failed)
     batch, lag = config.rl.batch_episodes, config.rl.policy_lag
     update = min(trained) // batch
     """The first that has to be made again; versions above its number come from it."""
 
-    def rests_on_it(episode: Episode) -> bool:
-        phase, index = episode.started.phase, episode.started.index
+    def rests_on_it(phase: str, index: int) -> bool:
         return phase == "rl" or (phase == TRAIN and acting_version(index, batch, lag) > update)
 
-    return tuple(episode.id for episode in kept if episode.id in failed or rests_on_it(episode))
+    return tuple(name for name, phase, index, failed in played if failed or rests_on_it(phase, index))
 
 
 def keep_what_the_log_covers(folder: Path, finished: LoggedEpisodes, wanted: Mapping[str, int], config: Config) -> int:

@@ -261,7 +261,10 @@ async def _at_work(
     finished = EpisodeIndex(folder / rundir.EPISODES)
     phases = estimate(config, inputs).phases
     if removed := keep_what_the_log_covers(folder, finished, phases, config):
-        progress.say(f"{removed} checkpoints rest on conversations that the log does not hold: removed")
+        progress.say(
+            f"{removed} checkpoints rest on conversations that the log does not hold: removed; training goes on "
+            "from the last one that it covers"
+        )
     with MetricsFile(folder) as metrics, open_tape(folder / TAPE) as tape:
         if metrics.damage:
             progress.say(metrics.damage)
