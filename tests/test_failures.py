@@ -140,7 +140,7 @@ def test_41_the_share_is_that_of_the_whole_run(runs: Runs, reference: Past) -> N
         (402, "credit used up"),
         (429, "insufficient_quota"),
         (403, "Your credit balance is too low"),
-        (400, "no credits"),
+        (400, "Out of credits"),
     ],
 )
 def test_57_nothing_left_to_pay_with(runs: Runs, reference: Past, status: int, text: str) -> None:

@@ -713,3 +713,60 @@ def test_over_real_sockets_a_dead_server_stops_the_run() -> None:
                 await chat.complete(_request())
 
     trio.run(main)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (402, {}),
+        (402, {"error": {"message": "credit used up", "code": 402}}),
+        (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}),
+        (429, {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota"}}),
+        (403, {"error": {"message": "Your credits have expired"}}),
+        (403, {"error": {"message": "Your account is not active, please check your billing details"}}),
+        (400, {"error": {"message": "Your credit balance is too low to access the API"}}),
+        (400, {"code": "insufficient_balance", "message": "no"}),
+        (200, {"choices": None, "error": {"message": "Insufficient credits", "code": 402}}),
+    ],
+)
+def test_nothing_left_to_pay_with_stops_the_run_at_once(status: int, body: dict[str, Any]) -> None:
+    asked = 0
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        nonlocal asked
+        asked += 1
+        return httpx2.Response(status, json=body)
+
+    async def main() -> None:
+        async with _chat(answer) as chat:
+            with pytest.raises(RunStopped, match="the account has no credit left"):
+                await chat.complete(_request())
+
+    trio.run(main)
+    assert asked == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind"),
+    [
+        (400, "the prompt is too long; you get no credit for trying", CallError),
+        (403, "this key may not use this model", RunStopped),
+        (429, "You exceeded your current quota, please check your plan", None),
+        (429, "Rate limit reached for requests per minute", None),
+        (503, "insufficient_quota of workers", None),
+    ],
+)
+def test_other_refusals_are_not_taken_for_it(status: int, text: str, kind: type[HarnessError] | None) -> None:
+    """A quota may be one for each minute: it is waited for."""
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(status, json={"error": {"message": text}})
+
+    async def main() -> None:
+        async with _chat(answer) as chat:
+            with pytest.raises(kind or RunStopped) as caught:
+                await chat.complete(_request())
+            assert "no credit left" not in str(caught.value)
+            assert kind is not None or "the retries are spent" in str(caught.value)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

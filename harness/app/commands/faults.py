@@ -187,6 +187,16 @@ ROWS: tuple[Row, ...] = (
     _row(39, "API key in env, URL, error body, config", f"{F}39_no_key_is_written_anywhere"),
     _row(40, "token, call or time budget reached", f"{F}40_a_budget_ends_the_run_cleanly"),
     _row(
+        41,
+        "every conversation fails, or none can be scored",
+        "test_failures.py::test_41_a_role_that_always_fails",
+        "test_failures.py::test_41_only_the_last_phase_fails",
+        "test_failures.py::test_41_the_share_is_that_of_the_whole_run",
+        "test_failures.py::test_41_a_run_of_a_few_conversations",
+        "test_outcomes.py",
+        "test_scheduler.py::test_a_phase_of_a_few_conversations_is_checked",
+    ),
+    _row(
         42,
         "a whole summary beside a log that is emptied, torn or changed",
         f"{L}no_command_believes_the_summary",
@@ -213,6 +223,19 @@ ROWS: tuple[Row, ...] = (
         "test_cautions.py::test_readings_without_mass_are_told_by_their_share_not_by_their_mean",
         "test_llm.py::test_labels_that_are_one_token_are_refused",
         "test_llm.py::test_a_token_with_two_log_probabilities_is_unreadable",
+    ),
+    _row(
+        57,
+        "402, insufficient_quota, expired credit",
+        "test_failures.py::test_57_nothing_left_to_pay_with",
+        "test_llm.py::test_nothing_left_to_pay_with_stops_the_run_at_once",
+        "test_llm.py::test_other_refusals_are_not_taken_for_it",
+    ),
+    _row(
+        58,
+        "failed conversations are played again, also with kills in between",
+        "test_failures.py::test_58_failed_conversations_are_played_again",
+        "test_failures.py::test_58_killed_while_playing_again",
     ),
     _row(
         60,

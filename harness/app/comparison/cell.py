@@ -94,6 +94,7 @@ async def run_cell(
     ):
         session = Session(config, events, players, progress, stopping or Stopping(config.scheduler.drain_s), finished)
         episodes = await session.play(session.jobs(PHASE, scenarios, lambda index: 0))
+        session.outcomes.check({PHASE: len(scenarios)}, config.scheduler.fail_on_error)
         examiner = Examiner(
             players.ledger.metered(models[config.roles.evaluator]),
             inputs.graph,

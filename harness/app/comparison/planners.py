@@ -24,6 +24,7 @@ from harness.core.errors import InputError
 from harness.core.log import rundir
 from harness.core.log.eventlog import open_log
 from harness.core.log.loggedepisodes import EpisodeIndex
+from harness.core.messages import TRAIN
 from harness.core.scheduler import Stopping
 from learner.checkpoint import checkpoint_name, newest_checkpoint
 from learner.versions import PolicyVersions
@@ -71,6 +72,7 @@ async def train(
             await trainer.warm_up(inputs.dialogues)
             if training.reinforced and trainer.updates:
                 await trainer.reinforce(inputs.training)
+                session.outcomes.check({TRAIN: config.training_episodes}, config.scheduler.fail_on_error)
 
 
 def checkpoint_of(directory: Path, stage: Stage) -> Path:

@@ -18,8 +18,9 @@ from harness.app.job.session import episode_id
 from harness.app.settings.config import Config
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
-from harness.core.log.loggedepisodes import LoggedEpisodes
-from harness.core.messages import TRAIN
+from harness.core.log.eventlog import open_log
+from harness.core.log.loggedepisodes import EpisodeIndex, LoggedEpisodes
+from harness.core.messages import TRAIN, Withdrawn
 from learner.checkpoint import checkpoint_name, newest_checkpoint
 from learner.updates import due
 from learner.versions import acting_version
@@ -40,6 +41,15 @@ def to_play_again(episodes: Iterable[Episode], config: Config) -> tuple[str, ...
         return phase == "rl" or (phase == TRAIN and acting_version(index, batch, lag) > update)
 
     return tuple(name for name, phase, index, failed in played if failed or rests_on_it(phase, index))
+
+
+async def withdraw_failed(log: Path, config: Config) -> int:
+    """Withdraw from a log that nobody writes what is `to_play_again`; returns how many episodes that are."""
+    again = to_play_again(EpisodeIndex(log), config)
+    if again:
+        async with open_log(log) as events:
+            await events.append(Withdrawn(episodes=again))
+    return len(again)
 
 
 def keep_what_the_log_covers(folder: Path, finished: LoggedEpisodes, wanted: Mapping[str, int], config: Config) -> int:

@@ -35,7 +35,7 @@ from harness.app.identity.manifest import (
     refuse_other_format,
 )
 from harness.app.identity.sittings import identity_of, refuse_other_texts, sit_down
-from harness.app.job.again import keep_what_the_log_covers, to_play_again
+from harness.app.job.again import keep_what_the_log_covers, to_play_again, withdraw_failed
 from harness.app.job.derived import lacking
 from harness.app.job.estimate import estimate
 from harness.app.job.metricsfile import MetricsFile
@@ -59,7 +59,6 @@ from harness.core.log import rundir
 from harness.core.log.eventlog import open_log
 from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.log.tape import TAPE, open_tape
-from harness.core.messages import Withdrawn
 from harness.core.scheduler import Stopping
 from learner.checkpoint import load_checkpoint
 from learner.policy import TrainablePolicy
@@ -253,11 +252,10 @@ async def _at_work(
     versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
     progress.begin("reading the films", len(inputs.graph.items), unit="films")
     index = await trio.to_thread.run_sync(index_of, inputs, _until_cancelled(progress.advance))
-    if retry_failed and (again := to_play_again(EpisodeIndex(folder / rundir.EPISODES), config)):
+    if retry_failed:
         if known := read_summary(folder):
             write_summary(folder, msgspec.structs.replace(known, complete=False))
-        async with open_log(folder / rundir.EPISODES) as events:
-            await events.append(Withdrawn(episodes=again))
+        await withdraw_failed(folder / rundir.EPISODES, config)
     finished = EpisodeIndex(folder / rundir.EPISODES)
     phases = estimate(config, inputs).phases
     if removed := keep_what_the_log_covers(folder, finished, phases, config):

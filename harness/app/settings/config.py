@@ -120,7 +120,8 @@ class Scheduler(Struct, frozen=True, kw_only=True):
 
     max_live_conversations: Annotated[int, Meta(ge=1, le=20_000)] = 64
     fail_on_error: Share = 0.2
-    """Share of failed conversations (after the first 20) above which a run stops early."""
+    """Share of failed conversations above which a run ends with exit code 3: of a phase and of a sitting while they are
+    played (of 20 where they have fewer, those that still live taken for good), of the whole run at its end."""
     drain_s: NonNegative = 30.0
     """How long live conversations may finish after a first SIGINT."""
 

@@ -35,7 +35,7 @@ _NO_CREDIT_CODES = frozenset(
 _NO_CREDIT = re.compile(
     r"insufficient[ _](quota|balance|credits?|funds)|payment required|billing hard limit"
     r"|(credits?|credit balance|account balance|prepaid balance|free trial)\b.{0,20}?"
-    r"\b(used up|exhausted|expired|depleted|too low|run out)|(out of|no|not enough|no more) (more )?credits?\b"
+    r"\b(used up|exhausted|expired|depleted|too low|run out)|(out of|not enough|no more|no remaining) credits?\b"
     r"|account (is not active|is inactive|has been (suspended|deactivated)).{0,40}?(billing|payment)",
     re.IGNORECASE,
 )
