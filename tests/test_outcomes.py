@@ -146,7 +146,7 @@ def test_withdrawn_episodes_count_no_more_and_may_be_finished_again(tmp_path: Pa
         write(again, *good)
 
 
-def test_checkpoints_and_metrics_beyond_the_log_are_removed(tmp_path: Path) -> None:
+def test_checkpoints_beyond_the_log_are_set_aside_and_their_metrics_dropped(tmp_path: Path) -> None:
     for version in range(4):
         (tmp_path / "checkpoints" / f"v{version:06d}").mkdir(parents=True)
     lines = [
@@ -163,7 +163,12 @@ def test_checkpoints_and_metrics_beyond_the_log_are_removed(tmp_path: Path) -> N
     run = EpisodeIndex(log)
     settings = config(2, 0, 6)
     assert keep_what_the_log_covers(tmp_path, run, {"before": 2, "train": 6, "rl": 2}, settings) == 2
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["v000000", "v000001"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "v000000",
+        "v000001",
+        "v000002.set-aside-1",
+        "v000003.set-aside-1",
+    ]
     left = read_metrics(tmp_path / "metrics.jsonl")
     assert left == [lines[0], lines[1], lines[3]]
     assert keep_what_the_log_covers(tmp_path, run, {"before": 2, "train": 6, "rl": 2}, settings) == 0

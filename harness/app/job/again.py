@@ -8,7 +8,7 @@ the run is what it would have been without the failures.
 
 from __future__ import annotations
 
-import shutil
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -53,20 +53,21 @@ async def withdraw_failed(log: Path, config: Config) -> int:
 
 
 def keep_what_the_log_covers(folder: Path, finished: LoggedEpisodes, wanted: Mapping[str, int], config: Config) -> int:
-    """Remove checkpoints and metrics of updates and evaluations whose episodes the log does not hold (any more).
+    """Set checkpoints aside and drop metrics of updates and evaluations whose episodes the log does not hold .
 
     They are functions of the log; those left behind would be taken for those that are still to be made. Done before
-    every sitting, so that a crash between a withdrawal and this leaves nothing.
+    every sitting, so that a crash between a withdrawal and this leaves nothing. A checkpoint is never deleted: a real
+    model's replies, and with them its weights, do not come back the same.
 
     Returns:
-        How many checkpoints were removed.
+        How many checkpoints were set aside.
     """
     counts = finished.counts
     made = updates_of({at for at in range(config.training_episodes) if finished.has(episode_id(TRAIN, at))}, config)
-    removed = 0
+    aside = 0
     while (newest := newest_checkpoint(folder / rundir.CHECKPOINTS)) and newest.name > checkpoint_name(made):
-        shutil.rmtree(newest)
-        removed += 1
+        newest.rename(_free_name(newest))
+        aside += 1
 
     def stands(line: Mapping[str, object]) -> bool:
         if line.get("type") == "update":
@@ -76,7 +77,12 @@ def keep_what_the_log_covers(folder: Path, finished: LoggedEpisodes, wanted: Map
         return line.get("type") != "evaluation" or (isinstance(name, str) and counts.get(name) == wanted.get(name))
 
     keep_metrics(folder, stands)
-    return removed
+    return aside
+
+
+def _free_name(checkpoint: Path) -> Path:
+    names = (checkpoint.with_name(f"{checkpoint.name}.set-aside-{number}") for number in itertools.count(1))
+    return next(name for name in names if not name.exists())
 
 
 def updates_of(trained: set[int], config: Config) -> int:

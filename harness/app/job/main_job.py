@@ -258,10 +258,10 @@ async def _at_work(
         await withdraw_failed(folder / rundir.EPISODES, config)
     finished = EpisodeIndex(folder / rundir.EPISODES)
     phases = estimate(config, inputs).phases
-    if removed := keep_what_the_log_covers(folder, finished, phases, config):
+    if aside := keep_what_the_log_covers(folder, finished, phases, config):
         progress.say(
-            f"{removed} checkpoints rest on conversations that the log does not hold: removed; training goes on "
-            "from the last one that it covers"
+            f"{aside} checkpoints rest on conversations that the log does not hold: set aside below "
+            f"{folder / rundir.CHECKPOINTS}; training goes on from the last one that the log covers"
         )
     with MetricsFile(folder) as metrics, open_tape(folder / TAPE) as tape:
         if metrics.damage:
