@@ -74,13 +74,30 @@ def texts(examples: Sequence[str], count: int, seed: int) -> Iterator[str]:
 
 
 DIGIT = re.compile(r"[ \t\r\n]*([1-5])\.?[ \t\r\n]*")
-VERDICTS = ("4", " 3\n", "5.", "1", "2 ", "I rate this 4 of 5", '{"rating": 4}', "4.5", "4/5")
+SCALE = re.compile(r"(?<=\d)(\.0+)?( ?/ ?5| out of 5)|(?<=\d)\.0+|[*_`]", re.IGNORECASE)
+VERDICTS = (
+    "4",
+    " 3\n",
+    "5.",
+    "1",
+    "2 ",
+    "I rate this 4 of 5",
+    '{"rating": 4}',
+    "4.5",
+    "4/5",
+    "**3**",
+    "Rating: 2\n\nSince",
+)
 
 
 def check_judge(said: str) -> None:
-    """A rating is exactly one digit from 1 to 5; a reward is the mean of such, or missing."""
-    exact = DIGIT.fullmatch(said)
-    assert read_rating(said) == (int(exact[1]) if exact else None)
+    """A rating is one digit from 1 to 5 and no other number beside it; a reward is the mean of such, or missing."""
+    exact, read = DIGIT.fullmatch(said), read_rating(said)
+    assert read in ((int(exact[1]),) if exact else (None, 1, 2, 3, 4, 5))
+    if read is not None and re.match(r"[`*_\s]*(json\s*)?\{", said):
+        assert re.search(rf':\s*"?{read}(\.0+)?(e\d+)?"?\s*[,}}]', said)
+    elif read is not None:
+        assert re.findall(r"\d+", SCALE.sub("", SCALE.sub("", said))) == [str(read)]
 
 
 def check_score(said: Sequence[str]) -> None:
@@ -88,7 +105,7 @@ def check_score(said: Sequence[str]) -> None:
     score: Score = trio.run(
         RewardExpert(model, mode="samples", samples=10, quorum=5).score, state_of("Hi", "Yes", "No")
     )
-    valid = [int(match[1]) for text in said if (match := DIGIT.fullmatch(text))]
+    valid = [rating for text in said if (rating := read_rating(text)) is not None]
     assert set(score.raw) <= set(valid)
     if len(score.raw) < 5:
         assert score.reward is None
