@@ -770,3 +770,17 @@ def test_other_refusals_are_not_taken_for_it(status: int, text: str, kind: type[
             assert kind is not None or "the retries are spent" in str(caught.value)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_no_credit_for_tokenize_is_no_missing_route() -> None:
+    server = VllmLike()
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(402, json={}) if request.url.path.endswith("/tokenize") else await server(request)
+
+    async def main() -> None:
+        async with _chat(answer) as chat:
+            with pytest.raises(RunStopped, match="the account has no credit left"):
+                await chat.capabilities()
+
+    trio.run(main)
