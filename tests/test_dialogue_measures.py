@@ -143,3 +143,30 @@ def test_diversity_is_a_share_and_repeating_the_corpus_halves_it(responses):
         assert 0 < mean <= 1
         assert corpus_distinct_2(responses * 2) == pytest.approx(value / 2)
         assert mean_distinct_2(responses * 2) == pytest.approx(mean)
+
+
+def test_gain_and_room_exist_together():
+    assert (said(2, 3, None).gain, said(2, None, 4).room) == (None, None)
+    assert (said(2, None, 4).gain, said(2, 3, None).room) == (None, None)
+
+
+def test_a_gap_of_exactly_the_least_counts_as_room_and_not_as_too_much():
+    assert persuasiveness(said(0, 0.05, 0.05)) == 1.0
+    assert said(0, 0.05, 0).over_persuaded is False
+    assert pooled_persuasiveness([0.05], [0.05]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("gains", "rooms", "ratio"),
+    [
+        ([1.0], [2.0], 0.5),
+        ([-1.0], [2.0], -0.5),
+        ([1.0], [-2.0], -0.5),
+        ([-1.0], [-2.0], 0.5),
+        ([1.0, -3.0], [3.0, 1.0], -0.5),
+        ([None, 1.0], [3.0, 2.0], 0.5),
+        ([3.0, 1.0], [None, 2.0], 0.5),
+    ],
+)
+def test_the_pooled_ratio_has_the_sign_of_what_was_won(gains, rooms, ratio):
+    assert pooled_persuasiveness(gains, rooms) == pytest.approx(ratio)

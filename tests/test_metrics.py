@@ -135,3 +135,87 @@ def test_differences_pair_by_scenario() -> None:
     measures = {"turns": metrics.turns}
     a, b = build(events_of("a", 0, turns=5)), build(events_of("b", 1, turns=2))
     assert differences([b, a], [a, b], measures)["turns"].mean == 0.0
+
+
+def judged(which: Episode, turn: int, **fields: object) -> Episode:
+    score = which.transitions[turn].score
+    return edited(which, turn, score=msgspec.structs.replace(score, **fields))
+
+
+def test_the_headline_of_one_episode_by_hand() -> None:
+    one = evaluated(episode(0.25, 0.5, stop="user"), 0.8)
+    one = judged(judged(one, 0, label_mass=0.9), 1, label_mass=0.4)
+    for turn, mass in enumerate((0.7, 0.2)):
+        decision = one.transitions[turn].decision
+        assert decision is not None
+        one = edited(one, turn, decision=msgspec.structs.replace(decision, label_mass=mass))
+    one = edited(one, 0, reply=SeekerReply(text="yes", accepted=True), response="Try Ronin (1998).")
+    one = edited(one, 0, ranking=("1", "2"))
+    one = edited(one, 1, ranking=("3", "x", "2", "y", "1", "z"))
+    measures = metrics.headline(graph=GRAPH, threshold=0.75, gamma=0.5, horizon="terminal")
+    assert {name: measure(one) for name, measure in measures.items()} == {
+        "mean_return": pytest.approx(0.5),
+        "mean_objective": pytest.approx(0.25),
+        "conv_sr": 1.0,
+        "judge_sr": 0.0,
+        "acceptance": 1.0,
+        "turns": 2.0,
+        "rec_sr": 1.0,
+        "recall_1": 0.0,
+        "recall_5": 1.0,
+        "target_recall_1": 0.0,
+        "target_recall_5": 1.0,
+        "strategy_entropy": pytest.approx(2.5649, abs=1e-4),
+        "judge_final": 0.5,
+        "evaluator_final": 0.8,
+        "judge_gap": pytest.approx(-0.3),
+        "label_mass": pytest.approx(0.65),
+        "planner_label_mass": pytest.approx(0.45),
+    }
+
+
+@pytest.mark.parametrize(
+    ("ranking", "expected"),
+    [
+        (("1", "x", "x", "x", "x", "x"), (1.0, 1.0, 1.0, 1.0)),
+        (("x", "1", "x", "x", "x", "x"), (0.0, 1.0, 0.0, 1.0)),
+        (("x", "x", "x", "x", "1", "x"), (0.0, 1.0, 0.0, 1.0)),
+        (("x", "x", "x", "x", "x", "1"), (0.0, 0.0, 0.0, 0.0)),
+        (("2", "x", "x", "x", "x", "1"), (1.0, 1.0, 0.0, 0.0)),
+    ],
+)
+def test_the_first_and_the_first_five_count(ranking: tuple[str, ...], expected: tuple[float, ...]) -> None:
+    measures = metrics.headline(graph=GRAPH, threshold=0.75, gamma=0.99, horizon="absorbing")
+    one = edited(episode(0.1), 0, ranking=ranking)
+    names = ("recall_1", "recall_5", "target_recall_1", "target_recall_5")
+    assert tuple(measures[name](one) for name in names) == expected
+
+
+def test_what_is_not_there_is_missing() -> None:
+    silent = msgspec.structs.replace(episode(0.1), transitions=())
+    for measure in (
+        lambda e: metrics.first_return(e, 0.9, "literal"),
+        lambda e: metrics.target_recall(e, 1),
+        lambda e: metrics.recall(e, 1),
+        metrics.label_mass,
+        metrics.planner_label_mass,
+        metrics.judge_final,
+        metrics.judge_gap,
+        metrics.evaluator_final,
+        metrics.strategy_entropy,
+    ):
+        assert measure(silent) is None
+    open_end = msgspec.structs.replace(episode(0.1), ended=None)
+    assert metrics.first_return(open_end, 0.9, "literal") is None
+    assert metrics.evaluator_final(open_end) is None
+    assert metrics.target_recall(edited(edited(episode(0.1, 0.1), 0, ranking=()), 1, ranking=()), 5) is None
+    assert metrics.target_recall(edited(episode(0.1, 0.1), 0, ranking=()), 5) == 1.0
+    assert metrics.judge_gap(evaluated(episode(None), 0.5)) is None
+    assert metrics.judge_gap(evaluated(episode(0.5), None)) is None
+    assert metrics.label_mass(episode(0.1, 0.2)) is None
+
+
+def test_only_episodes_that_ended_without_failure_are_measured() -> None:
+    good, bad = build(events_of("a", 0, turns=1)), build(events_of("b", 1, turns=1, stop="error"))
+    cut = msgspec.structs.replace(build(events_of("c", 2, turns=1)), ended=None)
+    assert metrics.by_scenario([good, bad, cut], metrics.turns) == {"a": 1.0}

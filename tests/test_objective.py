@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -134,3 +136,25 @@ def test_ascent_finds_the_better_arm_and_beta_keeps_entropy() -> None:
     assert plain[1] > 0.9
     assert 0.5 < regularised[1] < plain[1]
     assert entropy(regularised.log()[None])[0] > entropy(plain.log()[None])[0] + 0.05
+
+
+def test_a_strategy_that_is_ruled_out_adds_nothing() -> None:
+    certain = torch.tensor([[0.0, -math.inf]])
+    even = torch.log(torch.tensor([[0.5, 0.5]]))
+    assert entropy(certain).tolist() == [0.0]
+    assert kl_divergence(certain, even).tolist() == pytest.approx([math.log(2)])
+    assert kl_divergence(certain, certain.clamp(min=-9.0)).tolist() == [0.0]
+    assert kl_divergence(even, even.roll(1)).tolist() == [0.0]
+
+
+def test_the_divergence_is_a_sum_over_strategies() -> None:
+    ours, theirs = torch.tensor([[0.7, 0.2, 0.1]]), torch.tensor([[0.2, 0.5, 0.3]])
+    expected = sum(p * math.log(p / q) for p, q in zip((0.7, 0.2, 0.1), (0.2, 0.5, 0.3), strict=True))
+    assert kl_divergence(ours.log(), theirs.log()).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("acting", "advantage", "gain"), [(0.25, 1.0, 1.2), (1.0, -1.0, -0.8), (0.4, 1.0, 1.2)])
+def test_by_default_a_turn_counts_up_to_a_fifth_of_change(acting: float, advantage: float, gain: float) -> None:
+    even = torch.log(torch.tensor([[0.5, 0.5]]))
+    turn = torch.tensor([0]), torch.tensor([acting]), torch.tensor([advantage])
+    assert policy_objective(even, *turn, beta=0.0, normaliser=1.0).policy_loss.item() == pytest.approx(-gain)

@@ -144,3 +144,17 @@ def test_turn_baseline_does_not_depend_on_the_episode_itself(update: list[tuple[
     moved = [tuple(value + shift for value in update[0]), *update[1:]]
     before, after = advantages(update, "turn")[0], advantages(moved, "turn")[0]
     assert after == pytest.approx([a + shift for a in before if a is not None])
+
+
+def test_of_two_equally_near_turns_the_earlier_one_is_the_baseline() -> None:
+    assert advantages([(1.0, 2.0, 3.0), (4.0, None, 8.0)], "turn")[0] == (1.0 - 4.0, 2.0 - 4.0, 3.0 - 8.0)
+
+
+def test_a_standardised_advantage_is_positive_above_the_mean() -> None:
+    assert advantages([(1.0, 3.0)], "episode") == ((-1.0, 1.0),)
+    assert advantages([(1.0,), (3.0,)], "batch") == ((-1.0,), (1.0,))
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(1e-7, 1.0), (2e-8, 1.0), (1.6e-8, 0.0)])
+def test_only_a_spread_below_1e_8_is_none(apart: float, expected: float) -> None:
+    assert advantages([(0.0, apart)], "episode")[0] == pytest.approx((-expected, expected))

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from support.fakes import FakeChatModel, in_order, run_on_fake_clock, state_of
 from experts.replies import read_rating
 from experts.reward import LABELS, RewardExpert, draw, expected_rating, quorum_reward, read_labels, scaled
 from harness.core.messages import ChatReply, Usage
-from harness.core.seeds import SPACING
+from harness.core.seeds import SPACING, derive, request_seed
 
 STATE = state_of("I like crime films", "See Heat (1995).", "Yes!")
 
@@ -284,3 +285,54 @@ def test_quorum_and_bounds(ratings, quorum):
 def test_impossible_options_are_refused(options):
     with pytest.raises(ValueError, match=r"quorum|temperature"):
         RewardExpert(FakeChatModel(in_order()), **options)
+
+
+@pytest.mark.parametrize(("samples", "quorum"), [(1, 1), (10, 10), (SPACING, 5)])
+def test_the_least_and_the_most_samples_are_allowed(samples, quorum):
+    RewardExpert(FakeChatModel(lambda request: None), samples=samples, quorum=quorum)
+
+
+def test_a_label_request_asks_at_temperature_1_and_a_sampled_one_at_the_judges_own():
+    even = ChatReply(texts=("3",), usage=Usage(), label_logprobs=logprobs(0.2, 0.2, 0.2, 0.2, 0.2))
+    _, labels = score(lambda request: even, temperature=0.7)
+    threes = ChatReply(texts=("3",) * 10, usage=Usage())
+    _, sampled = score(lambda request: threes, mode="samples", temperature=0.7)
+    assert [(r.temperature, r.max_tokens, r.n) for r in labels.requests] == [(1.0, 1, 1)]
+    assert [(r.temperature, r.max_tokens, r.n) for r in sampled.requests] == [(0.7, 4, 10)]
+    seed = request_seed(STATE.seed, len(STATE.turns), "reward", 0)
+    assert [r.seed for r in (*labels.requests, *sampled.requests)] == [seed, seed]
+
+
+def test_the_draws_are_those_of_the_conversation_its_turn_and_the_role():
+    state = msgspec.structs.replace(STATE, seed=77)
+    p = (0.2, 0.2, 0.2, 0.2, 0.2)
+    answer = ChatReply(texts=("3",), usage=Usage(), label_logprobs=logprobs(*p))
+    found, _ = score(lambda request: answer, state, samples=10)
+    assert found.raw == draw(found.distribution, 10, derive(77, len(state.turns), "reward"))
+
+
+def test_a_mass_at_the_floor_is_enough():
+    reply = ChatReply(texts=("3",), usage=Usage(), label_logprobs=logprobs(0.02, 0.02, 0.02, 0.02, 0.02))
+    mass = read_labels(reply.label_logprobs, 1.0).label_mass
+    assert score(lambda request: reply, mass_floor=mass)[0].reward is not None
+    assert score(lambda request: reply, mass_floor=mass + 1e-9)[0].reward is None
+
+
+def test_probabilities_may_miss_1_by_rounding_and_by_no_more():
+    assert read_labels(logprobs(1.0008, 0, 0, 0, 0), 1.0).label_mass == 1.0
+    assert read_labels(logprobs(1.001, 0, 0, 0, 0), 1.0) is not None
+    assert read_labels(dict.fromkeys(LABELS, 1000.0), 1.0) is None  # whatever it is, not a logarithm of a probability
+    assert read_labels(logprobs(0.3, 0.3, 0.3, 0.3, 0.3), 1.0) is None
+    assert read_labels(logprobs(1.5, 0, 0, 0, 0), 1.0) is None
+    assert expected_rating((1 - 1e-9, 0, 0, 0, 0)) == 1.0
+    assert expected_rating((0, 0, 0, 0, 1 + 1e-9)) == 5.0
+
+
+def test_draws_follow_weights_that_do_not_sum_to_1():
+    counts = Counter(draw((0.2, 0.0, 0.0, 0.0, 0.2), 400, 0))
+    assert set(counts) == {1, 5}
+    assert counts[1] == pytest.approx(200, abs=40)
+
+
+def test_without_any_rating_there_is_no_reward_whatever_the_quorum():
+    assert quorum_reward([], 0) is None
