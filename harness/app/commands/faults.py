@@ -281,6 +281,14 @@ ROWS: tuple[Row, ...] = (
         "test_memory.py::test_no_finished_episode_is_kept",
         "test_memory.py::test_twenty_thousand_episodes_need_the_memory_of_two_thousand",
     ),
+    _row(
+        69,
+        "small changes of returns, objective, estimators, reward and measures",
+        "test_returns.py::test_of_two_equally_near_turns_the_earlier_one_is_the_baseline",
+        "test_offpolicy_formulas.py::test_every_estimator_is_its_formula",
+        "test_dialogue_measures.py::test_the_pooled_ratio_has_the_sign_of_what_was_won",
+        "test_mutants.py",
+    ),
 )
 """The reliability list, in its order."""
 
