@@ -93,4 +93,6 @@ def why_missing(score: Score) -> str:
         return f"the labels 1 to 5 have {score.label_mass:.2g} of its next token's probability"
     if score.unread:
         return f"{score.invalid} of its {score.invalid + len(score.raw)} samples are no rating, such as {score.unread}"
+    if not score.invalid:
+        return "too few samples"
     return f"{score.invalid} of its {score.invalid + len(score.raw)} samples could not be read"

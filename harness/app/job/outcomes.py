@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.app.evaluation.readings import scores_of, why_missing
 from harness.core.errors import RunFailed
 from harness.core.log.episode import Episode
-from harness.core.messages import TRAIN
+from harness.core.messages import TRAIN, Event
 
 
 def lost(episode: Episode) -> str:
@@ -20,10 +21,15 @@ def lost(episode: Episode) -> str:
     if ended is not None and ended.failure is not None:
         return ended.failure.message
     if all(reward is None for reward in episode.rewards):
-        return "no reward could be read"
+        return f"no reward could be read{_why(next(iter(episode.transitions), None))}"
     if episode.started.phase != TRAIN and not _evaluated(episode):
-        return "the evaluator's reading could not be read"
+        return f"the evaluator's reading could not be read{_why(ended)}"
     return ""
+
+
+def _why(event: Event | None) -> str:
+    reasons = [why_missing(score) for _, score in scores_of(event)] if event is not None else []
+    return f" ({reasons[0]})" if reasons else ""
 
 
 def _evaluated(episode: Episode) -> bool:
