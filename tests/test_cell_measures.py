@@ -7,10 +7,10 @@ import pytest
 from support.episodes import events_of
 from support.fakes import FILMS
 
-from harness.app.comparison.measures import MEASURES, measure_cell
-from harness.app.comparison.plan import Cell
 from harness.app.evaluation.examiner import Reading
 from harness.app.evaluation.persuasion import Intentions
+from harness.app.grid.comparison.measures import MEASURES, measure_cell
+from harness.app.grid.comparison.plan import SystemCell
 from harness.app.settings.config import Config
 from harness.core.log.episode import build
 from harness.core.messages import Failure, Goal, Score, SeekerReply, Usage
@@ -18,7 +18,7 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 
 GRAPH = KnowledgeGraph.from_items(FILMS)
 GOAL = Goal(id="g", attributes=(), target="heat", matches=("heat", "fargo"))
-CELL = Cell(system="x", kind="rso", stage="rl", model="m", dataset="d", seed=0, config={}, planner="")
+CELL = SystemCell(system="x", kind="rso", stage="rl", model="m", dataset="d", seed=0, config={}, planner="")
 
 
 def episode(index, *, rewards=(0.5, 0.5), stop="turns", said="reply", failure=None, evaluation=0.8):

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
-import trio
 from rich.console import Console
+from support.inline import inline_cells
 
-from harness.app.commands.compare import CELLS, COMPARISON, compare
-from harness.app.comparison import specs
-from harness.app.comparison.cell import RESULT, read_result, run_cell
-from harness.app.comparison.plan import read_plan
-from harness.app.comparison.results import Comparison
-from harness.core.errors import ConfigError, InputError, Interrupted, RunStopped
+from harness.app.commands.compare import compare
+from harness.app.grid import cell as cells
+from harness.app.grid import worker
+from harness.app.grid.cell import RESULT
+from harness.app.grid.comparison import plan as plans
+from harness.app.grid.comparison.measures import SystemResult
+from harness.app.grid.comparison.plan import read_plan
+from harness.app.grid.comparison.results import Comparison
+from harness.app.grid.comparison.room import CELLS, COMPARISON
+from harness.app.grid.orders import Answer, order_for
+from harness.app.setup import wiring
+from harness.core.errors import CellsFailed, ConfigError, ExpertError, InputError, Interrupted
 from harness.core.log.loggedepisodes import read_episodes
 
+pytestmark = pytest.mark.usefixtures("_inline")
 ROOT = Path(__file__).parent.parent
 FILE = """
 [comparison]
@@ -53,6 +63,16 @@ completion = 2.0
 """
 
 
+@pytest.fixture(scope="module")
+def _inline():
+    with inline_cells():
+        yield
+
+
+def read_result(directory: Path) -> SystemResult | None:
+    return cells.read_result(directory, SystemResult)
+
+
 def written(folder: Path, **parts: str) -> Path:
     path = folder / "comparison.toml"
     path.write_text(FILE.format(**{"experiments": ROOT / "experiments", "prompted": ""} | parts))
@@ -67,7 +87,7 @@ def play(path: Path, folder: Path, **options) -> tuple[Comparison, str]:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, _inline):
     """(comparison file, its finished directory, the comparison, what was printed); tests copy the directory."""
     home = tmp_path_factory.mktemp("comparison")
     path = written(home)
@@ -193,8 +213,8 @@ def test_a_limited_look_is_extended_later(tmp_path, done):
 def test_a_cell_is_a_function_of_its_config_and_directory(tmp_path, done):
     plan = read_plan(done[0])
     cell = next(cell for cell in plan.cells if cell.name == "prompted.default.tiny.s3")
-    alone = trio.run(run_cell, cell, tmp_path / "elsewhere")
-    assert alone == read_result(done[1] / CELLS / cell.name)
+    assert worker.play(order_for("comparison", cell, tmp_path / "elsewhere", limit=None)).error == ""
+    assert read_result(tmp_path / "elsewhere") == read_result(done[1] / CELLS / cell.name)
 
 
 def test_a_failed_cell_is_reported_and_the_others_go_on(again, capsys):
@@ -204,7 +224,7 @@ def test_a_failed_cell_is_reported_and_the_others_go_on(again, capsys):
     (broken / "episodes.jsonl").write_text("no event\n")
     other = folder / CELLS / "no_facts.default.tiny.s5"
     shutil.rmtree(other)
-    with pytest.raises(RunStopped, match=r"1 of 8 cells failed .*sft\.default\.tiny\.s3: .*not an event"):
+    with pytest.raises(CellsFailed, match=r"1 of 8 cells failed .*sft\.default\.tiny\.s3: .*not an event"):
         play(path, folder)
     comparison = msgspec.json.decode((folder / COMPARISON).read_bytes(), type=Comparison)
     rows = {row.system: row for row in comparison.rows}
@@ -214,6 +234,30 @@ def test_a_failed_cell_is_reported_and_the_others_go_on(again, capsys):
     assert (other / RESULT).exists()
     shutil.rmtree(broken)
     assert play(path, folder)[0].complete
+
+
+def test_a_baseline_that_raises_in_every_dialogue_fails_with_its_reason_and_is_played_again(tmp_path, monkeypatch):
+    class Broken:
+        def __init__(self, *_, **__): ...
+
+        async def respond(self, state):
+            raise ExpertError("the baseline has no prompt.")
+
+    keys = ["comparison.seeds=[3]", "comparison.scenarios=2", "comparison.reference=prompted"]
+    with monkeypatch.context() as patch:
+        patch.setitem(wiring.BASELINES, "pccrs", Broken)
+        path = written(tmp_path)
+        path.write_text(path.read_text().replace("[systems.sft]", '[systems.broken]\nkind = "pccrs"\n\n[systems.sft]'))
+        with pytest.raises(CellsFailed, match=r"1 of 2 cells failed .*broken.*the baseline has no prompt\.") as failed:
+            play(path, tmp_path / "run", overrides=keys, only=["broken"])
+    assert failed.value.exit_code == 1
+    comparison = msgspec.json.decode((tmp_path / "run" / COMPARISON).read_bytes(), type=Comparison)
+    assert (
+        "the baseline has no prompt" in next(row for row in comparison.rows if row.system == "broken").failed_cells[3]
+    )
+    again, _ = play(path, tmp_path / "run", overrides=keys, only=["broken"])
+    assert again.complete
+    assert all(row.failed == 0 for row in again.rows)
 
 
 def test_changed_settings_are_refused_before_anything_is_touched(again):
@@ -226,14 +270,14 @@ def test_changed_settings_are_refused_before_anything_is_touched(again):
 
 def test_another_text_is_refused_by_its_cells_and_accepted_once(again, monkeypatch):
     path, folder = again
-    ours = specs.identity_of
+    ours = plans.identity_of
 
     def edited(config, **which):
         now = ours(config, **which)
         changed = {"INSTRUCTIONS in experts/baselines/prompted.py": "0"} if which["baseline"] else {}
         return msgspec.structs.replace(now, texts=now.texts | changed)
 
-    monkeypatch.setattr(specs, "identity_of", edited)
+    monkeypatch.setattr(plans, "identity_of", edited)
     before = {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
     with pytest.raises(InputError, match=r"prompted\.default\.tiny\.s3 .*: INSTRUCTIONS in experts/baselines/prompted"):
         play(path, folder)
@@ -250,10 +294,12 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(again, mon
     path, folder = again
     shutil.rmtree(folder / CELLS / "no_facts.default.tiny.s3")
 
-    async def interrupted(*_, **__):
-        raise Interrupted
+    def interrupted(order):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        return Answer(error="interrupted", interrupted=True)
 
-    monkeypatch.setattr("harness.app.commands.compare.run_cell", interrupted)
+    monkeypatch.setattr(worker, "play", interrupted)
     with pytest.raises(Interrupted, match="to go on: .* --run-dir "):
         play(path, folder)
     comparison = msgspec.json.decode((folder / COMPARISON).read_bytes(), type=Comparison)

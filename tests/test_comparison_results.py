@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from harness.app.comparison.figures import ablations, scale
-from harness.app.comparison.measures import MEASURES, CellResult, Faults
-from harness.app.comparison.plan import Axes, Cell, ComparisonFile, Dataset, Plan, Prices, System
-from harness.app.comparison.results import summarize
-from harness.app.comparison.tables import groups_csv, latex, main_tables, rows_csv, verdict
 from harness.app.evaluation.persuasion import PersuasionCounts
+from harness.app.grid.comparison.figures import ablations, scale
+from harness.app.grid.comparison.measures import MEASURES, Faults, SystemResult
+from harness.app.grid.comparison.plan import ComparisonFile, Dataset, Paper, Plan, Prices, System, SystemCell
+from harness.app.grid.comparison.results import summarize
+from harness.app.grid.comparison.tables import groups_csv, latex, main_tables, rows_csv, verdict
 from harness.core.messages import Usage
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -29,13 +29,13 @@ SYSTEMS = {
 
 def plan(systems=SYSTEMS, reference="rso", models=("m",), prices=None):
     file = ComparisonFile(
-        comparison=Axes(seeds=SEEDS, reference=reference),
+        comparison=Paper(seeds=SEEDS, reference=reference),
         systems=systems,
         datasets={"d": Dataset(experiment="x.toml")},
         prices=prices or {},
     )
     cells = [
-        Cell(
+        SystemCell(
             system=name,
             kind=system.kind,
             stage=system.stage,
@@ -64,7 +64,7 @@ def result(cell, level, *, failed=(), **levels):
             for place, scenario in enumerate(SCENARIOS)
             if scenario not in failed
         }
-    return CellResult(
+    return SystemResult(
         system=cell.system,
         model=cell.model,
         dataset=cell.dataset,

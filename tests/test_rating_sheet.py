@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.episodes import events_of
 
-from harness.app.comparison.rating_sheet import agreement, draw_sheet, read_sheet
+from harness.app.grid.comparison.rating_sheet import agreement, draw_sheet, read_sheet
 from harness.core.errors import DataError, InputError
 from harness.core.log.episode import build
 from harness.core.messages import Score

@@ -17,13 +17,13 @@ from support.episodes import events_of
 from support.rundirs import WORLD, write_run
 
 from harness.app.commands.report import report
-from harness.app.comparison.measures import MEASURES, Faults
-from harness.app.comparison.plan import Axes, ComparisonFile, Dataset, System
-from harness.app.comparison.results import Comparison, Row
 from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.evaluation.statistics import Estimate
 from harness.app.evaluation.two_way import Difference
+from harness.app.grid.comparison.measures import MEASURES, Faults
+from harness.app.grid.comparison.plan import ComparisonFile, Dataset, Paper, System
+from harness.app.grid.comparison.results import Comparison, Row
 from harness.app.report.costs import costs_by_role
 from harness.app.report.curves import update_returns
 from harness.app.report.health import flaws, simulator_health
@@ -332,7 +332,7 @@ def test_visible_text_holds_no_control_character(text: str) -> None:
 def write_comparison(folder: Path) -> Path:
     (folder / "cells").mkdir(parents=True)
     plan = ComparisonFile(
-        comparison=Axes(reference="rso"),
+        comparison=Paper(reference="rso"),
         systems={"rso": System(), "without": System(group="ablation", title=HOSTILE[0])},
         datasets={"synthetic": Dataset(experiment="tiny.toml")},
     )

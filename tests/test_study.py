@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,11 @@ import msgspec
 import pytest
 from support.forked import Child, Forkery
 
+from harness.app.grid.cell import read_result
+from harness.app.grid.engine import WORKER
+from harness.app.grid.study.cell import ArmResult
+from harness.app.grid.study.findings import Findings
 from harness.app.settings.configfile import load_config
-from harness.app.study.cell import CellResult, read_result
-from harness.app.study.findings import Findings
 from harness.core.errors import DataError
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +46,7 @@ set = ["rl.entropy_coefficient=0.0"]
 [arms.knows]
 set = ["planner.kind=rule", "planner.rule=knows_persona", 'evaluation.phases=["before"]']
 """
+INLINE = "cells_in_this_process"
 CELLS = [f"{arm}.s{seed}" for seed in (3, 5) for arm in ("fixed", "warmup", "rl", "beta_0", "knows")]
 
 
@@ -64,13 +66,13 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def done(forkery: Forkery, file: Path) -> tuple[Path, str]:
     folder = file.parent / "done"
-    child = forkery.run("study", file, "--run-dir", folder)
+    child = forkery.run("study", file, "--run-dir", folder, sabotage=INLINE)
     assert child.wait() == 0, child.said()
     return folder, child.said()
 
 
-def results(folder: Path) -> dict[str, CellResult]:
-    found = {name: read_result(folder / "cells" / name) for name in CELLS}
+def results(folder: Path) -> dict[str, ArmResult]:
+    found = {name: read_result(folder / "cells" / name, ArmResult) for name in CELLS}
     return {name: result for name, result in found.items() if result is not None}
 
 
@@ -197,8 +199,8 @@ def test_a_cell_that_fails_is_named_and_the_others_are_played(forkery, file, don
     log = folder / "cells" / "rl.s3" / "episodes.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join([*lines[:5], b"no event\n", *lines[5:]]))
-    child = forkery.run("study", file, "--run-dir", folder)
-    assert child.wait() == 3, child.said()
+    child = forkery.run("study", file, "--run-dir", folder, sabotage=INLINE)
+    assert child.wait() == 1, child.said()
     assert "1 of 10 cells failed (the first: rl.s3: " in child.errors()
     assert findings(folder).missing == ("rl.s3",)
     assert results(folder)["knows.s5"].values == results(done[0])["knows.s5"].values
@@ -211,9 +213,9 @@ def test_the_worker_answers_in_lines_and_ends_with_its_input(tmp_path):
         "models.default.retry_s=0.0",
     ]
     config = msgspec.to_builtins(load_config(ROOT / "experiments" / "tiny.toml", lost))
-    order = {"arm": "a", "seed": 0, "config": config, "directory": str(tmp_path / "cell")}
-    command = [sys.executable, "-m", "harness.app.study.worker"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as worker:
+    cell = {"arm": "a", "seed": 0, "config": config}
+    order = {"kind": "study", "name": "a.s0", "directory": str(tmp_path / "cell"), "cell": cell}
+    with subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as worker:
         assert worker.stdin is not None
         assert worker.stdout is not None
         worker.stdin.write(msgspec.json.encode(order) + b"\n")
@@ -228,4 +230,4 @@ def test_the_worker_answers_in_lines_and_ends_with_its_input(tmp_path):
 def test_results_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(DataError, match="is not a cell's result"):
-        read_result(tmp_path)
+        read_result(tmp_path, ArmResult)

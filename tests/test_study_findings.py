@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.app.study.cell import CellResult, Point
-from harness.app.study.findings import MEASURES, Tables, curves, find, mean_shares
-from harness.app.study.plan import Plan, read_plan
-from harness.app.study.tables import markdown
+from harness.app.grid.study.cell import ArmResult, Point
+from harness.app.grid.study.findings import MEASURES, Tables, curves, find, mean_shares
+from harness.app.grid.study.plan import Plan, read_plan
+from harness.app.grid.study.tables import markdown
 
 ROOT = Path(__file__).parent.parent
 FILE = """
@@ -60,7 +60,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return read_plan(path)
 
 
-def result(arm: str, seed: int, entropy: float | None = None) -> CellResult:
+def result(arm: str, seed: int, entropy: float | None = None) -> ArmResult:
     draw = np.random.default_rng([seed, sum(map(ord, arm))])
     means = {
         "conv_sr": (draw.random(60) < CONV_SR[arm]).astype(float),
@@ -70,7 +70,7 @@ def result(arm: str, seed: int, entropy: float | None = None) -> CellResult:
         "strategy_entropy": (ENTROPY[arm] if entropy is None else entropy) + draw.normal(0, 0.05, 60),
     }
     values = {name: means.get(name, np.zeros(60)) for name in (*MEASURES, "quit")}
-    return CellResult(
+    return ArmResult(
         arm=arm,
         seed=seed,
         phase="rl",
@@ -87,11 +87,11 @@ def result(arm: str, seed: int, entropy: float | None = None) -> CellResult:
 
 
 @pytest.fixture(scope="module")
-def results() -> list[CellResult]:
+def results() -> list[ArmResult]:
     return [result(arm, seed) for arm in CONV_SR for seed in range(6)]
 
 
-def verdicts(plan: Plan, results: list[CellResult]) -> dict[str, str]:
+def verdicts(plan: Plan, results: list[ArmResult]) -> dict[str, str]:
     return {claim.text: claim.verdict for claim in find(plan, results, world="w", decisions="d").claims}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.app.study.plan import Plan, read_plan, with_schedule
+from harness.app.grid.study.plan import Plan, read_plan, with_schedule
 from harness.core.errors import ConfigError, InputError
 
 ROOT = Path(__file__).parent.parent
@@ -67,14 +67,14 @@ def test_cells_go_by_seed_so_that_a_stopped_study_is_balanced(plan):
 
 def test_every_cell_has_its_seed_and_the_scenarios_of_all(plan):
     for cell in plan.cells:
-        config = with_schedule(cell, {"schedule": ("credibility", "encouragement")})
+        config = with_schedule(cell, {"schedule": ("credibility", "encouragement")}).resolved()
         assert config.run.seed == cell.seed
         assert (config.data.scenario_seed, config.evaluation.dialogues) == (9, 4)
 
 
 def test_a_searched_arm_gets_the_schedule_that_was_found(plan):
     cell = next(cell for cell in plan.cells if cell.search)
-    planner = with_schedule(cell, {"schedule": ("credibility", "encouragement")}).planner
+    planner = with_schedule(cell, {"schedule": ("credibility", "encouragement")}).resolved().planner
     assert (planner.kind, planner.schedule) == ("fixed", ("credibility", "encouragement"))
 
 

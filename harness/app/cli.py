@@ -66,6 +66,10 @@ File = Annotated[Path, typer.Argument(help="Experiment file (TOML).")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the file; repeatable.")
 ]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Only the first N held-out scenarios of each cell.")
+]
+GridDryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and how much they play; call no model.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; only the result.")]
 AcceptChanges = Annotated[
     bool,
@@ -249,15 +253,27 @@ def study(
     only: Annotated[
         list[str] | None, typer.Option(metavar="ARM", help="Only this arm (and base and tested); repeatable.")
     ] = None,
+    limit: Limit = None,
     accept_changes: AcceptChanges = False,
+    dry_run: GridDryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Train and evaluate every arm of a study file over seeds, on the same scenarios: does learning work, and when?"""
     from harness.app.commands import study as command
 
-    command.study(
-        file, run_dir, overrides or [], Console(), only=only or [], accept_changes=accept_changes, quiet=quiet
-    )
+    if dry_run:
+        command.dry_run(file, overrides or [], Console(), only=only or [], limit=limit)
+    else:
+        command.study(
+            file,
+            run_dir,
+            overrides or [],
+            Console(),
+            only=only or [],
+            limit=limit,
+            accept_changes=accept_changes,
+            quiet=quiet,
+        )
 
 
 @app.command()
@@ -270,7 +286,7 @@ def compare(
     only: Annotated[
         list[str] | None, typer.Option(metavar="SYSTEM", help="Only this system (and the reference); repeatable.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N scenarios of each cell.")] = None,
+    limit: Limit = None,
     rating_sheet: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Write N dialogues for people to rate, systems hidden.")
     ] = None,
@@ -278,6 +294,7 @@ def compare(
         Path | None, typer.Option(metavar="CSV", help="Read a rated sheet of --run-dir back: agreement; plays nothing.")
     ] = None,
     accept_changes: AcceptChanges = False,
+    dry_run: GridDryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Play every system of a comparison file on the same scenarios; Tables IV and V of the paper."""
@@ -287,6 +304,9 @@ def compare(
         if run_dir is None:
             raise InputError("--read-sheet needs the --run-dir of the comparison that wrote the sheet")
         command.agree(read_sheet, run_dir, Console())
+        return
+    if dry_run:
+        command.dry_run(file, overrides or [], Console(), only=only or [], limit=limit)
         return
     command.compare(
         file,

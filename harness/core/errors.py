@@ -20,6 +20,10 @@ class CheckFailed(HarnessError):
     """A check that the user asked for did not hold (``doctor``, ``replay --verify``)."""
 
 
+class CellsFailed(HarnessError):
+    """Cells of a study or a comparison failed; the others were played, and the same command plays these again."""
+
+
 class InputError(HarnessError):
     """The user's input (config, path, option, checkpoint) cannot be used; found before any model call."""
 

@@ -97,3 +97,10 @@ def another_commit() -> None:
 
     now = sittings.code_of()
     sittings.code_of = lambda: msgspec.structs.replace(now, commit="f" * 40, source="e" * 64)  # type: ignore[assignment]
+
+
+def cells_in_this_process() -> None:
+    """No fault: a grid's cells are played here, so that no worker has to start."""
+    from support.inline import inline_cells
+
+    inline_cells().__enter__()

@@ -276,6 +276,13 @@ ROWS: tuple[Row, ...] = (
         "test_comparison.py::test_another_text_is_refused_by_its_cells_and_accepted_once",
     ),
     _row(
+        67,
+        "a baseline that raises in every dialogue; a worker process that dies; a cell that kills every worker",
+        "test_comparison.py::test_a_baseline_that_raises_in_every_dialogue_fails_with_its_reason_and_is_played_again",
+        "test_grid_engine.py::test_a_worker_that_dies_is_replaced_and_its_order_played_again",
+        "test_grid_engine.py::test_an_order_that_kills_every_worker_fails_and_the_others_are_played",
+    ),
+    _row(
         68,
         "20,000 finished episodes in memory",
         "test_memory.py::test_no_finished_episode_is_kept",

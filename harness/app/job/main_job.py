@@ -7,7 +7,7 @@ alone, so a run that stopped early has one too, marked as incomplete.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from rich.text import Text
 
 from harness.app.console.logs import logging_to
 from harness.app.console.progress import Progress
-from harness.app.console.show import show_progress
 from harness.app.evaluation.log_check import check_log, missing_bytes
 from harness.app.evaluation.serving import ServingReport, serving_watched
 from harness.app.evaluation.summary import Summary, summarize_phase
@@ -41,10 +40,12 @@ from harness.app.job.estimate import estimate
 from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.outcomes import Outcomes
 from harness.app.job.session import Session
+from harness.app.job.stoppable import run_stoppable
 from harness.app.job.summary import measures_of, read_summary, show, summarize, write_summary
 from harness.app.job.training import UNTRAINED, WARMED_UP, Training
 from harness.app.settings.config import Config, Phase
 from harness.app.setup.inputs import Inputs, read_inputs
+from harness.app.setup.servers import at
 from harness.app.setup.wiring import (
     check_models,
     fixed_planner_of,
@@ -54,11 +55,12 @@ from harness.app.setup.wiring import (
     planner_of,
     secrets_of,
 )
-from harness.core.errors import DataError, HarnessError, Interrupted, RunFailed, leaves
+from harness.core.errors import DataError, HarnessError, RunFailed, leaves
 from harness.core.log import rundir
 from harness.core.log.eventlog import open_log
 from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.log.tape import TAPE, open_tape
+from harness.core.messages import TRAIN, Struct
 from harness.core.scheduler import Stopping
 from learner.checkpoint import load_checkpoint
 from learner.policy import TrainablePolicy
@@ -67,31 +69,43 @@ from learner.versions import PolicyVersions
 log = structlog.get_logger()
 
 
+class Extent(Struct, frozen=True, kw_only=True):
+    """How much of the job is played this time, and with whose servers; nothing that is played depends on it."""
+
+    limit: int | None = None
+    """Only the first so many held-out scenarios; None: all."""
+    reinforced: bool = True
+    """False: no RL, whatever the config asks for."""
+    base_urls: Mapping[str, str] = {}
+    """Model -> server that runs already; the others are started here."""
+
+    def of(self, phases: Mapping[str, int]) -> dict[str, int]:
+        """Phase -> how many of its conversations are wanted this time."""
+        most = {name: count if self.limit is None else min(self.limit, count) for name, count in phases.items()}
+        return most | ({TRAIN: phases[TRAIN] if self.reinforced else 0} if TRAIN in phases else {})
+
+
+WHOLE = Extent()
+
+
 def begin_or_go_on(
     config: Config,
     folder: Path,
     console: Console,
     *,
     quiet: bool,
-    accept_changes: bool = False,
     retry_failed: bool = False,
+    extent: Extent = WHOLE,
 ) -> Summary:
     """The main job in a directory that may hold a part of it, or all; one that was begun with other settings is
     refused. ``retry_failed``: as in `go_on`."""
     if folder.exists():
-        return go_on(
-            config,
-            read_manifest(folder),
-            folder,
-            console,
-            quiet=quiet,
-            accept_changes=accept_changes,
-            retry_failed=retry_failed,
-        )
+        manifest = read_manifest(folder)
+        return go_on(config, manifest, folder, console, quiet=quiet, retry_failed=retry_failed, extent=extent)
     inputs = read_inputs(config)
     _check_start(config, inputs)
     rundir.create(folder, encode(manifest_of(config, inputs.files)))
-    return _execute(config, inputs, folder, console, quiet=quiet)
+    return _execute(config, inputs, folder, console, extent, quiet=quiet)
 
 
 def go_on(
@@ -103,6 +117,7 @@ def go_on(
     quiet: bool,
     accept_changes: bool = False,
     retry_failed: bool = False,
+    extent: Extent = WHOLE,
 ) -> Summary:
     """Play what is not finished; with ``retry_failed`` also what failed or could not be scored, again.
 
@@ -146,7 +161,7 @@ def go_on(
     def sit() -> list[str]:
         return sit_down(folder, manifest.identity, now, accept_changes=accept_changes)
 
-    return _execute(wanted, inputs, folder, console, quiet=quiet, retry_failed=retry_failed, sit=sit)
+    return _execute(wanted, inputs, folder, console, extent, quiet=quiet, retry_failed=retry_failed, sit=sit)
 
 
 def _offer(folder: Path, resting: int, *, accepted: bool) -> str:
@@ -189,6 +204,7 @@ def _execute(
     inputs: Inputs,
     folder: Path,
     console: Console,
+    extent: Extent,
     *,
     quiet: bool,
     retry_failed: bool = False,
@@ -206,7 +222,11 @@ def _execute(
         progress.say(f"run directory: {folder}")
         serving: dict[str, ServingReport] = {}
         try:
-            trio.run(_main, config, inputs, folder, progress, serving, retry_failed)
+            run_stoppable(
+                lambda stopping: _at_work(config, inputs, folder, extent, progress, stopping, serving, retry_failed),
+                progress,
+                config.scheduler.drain_s,
+            )
         except BaseException as error:
             with suppress(OSError, HarnessError):  # a full disk must not hide why the run ended
                 log.error("run_ended_early", error=repr(error))
@@ -221,27 +241,11 @@ def _execute(
     return summary
 
 
-async def _main(
-    config: Config,
-    inputs: Inputs,
-    folder: Path,
-    progress: Progress,
-    serving: dict[str, ServingReport],
-    retry_failed: bool,
-) -> None:
-    stopping = Stopping(config.scheduler.drain_s, progress.say)
-    async with stopping.watching_signals(), trio.open_nursery() as nursery:
-        nursery.start_soon(show_progress, progress)
-        await _at_work(config, inputs, folder, progress, stopping, serving, retry_failed)
-        nursery.cancel_scope.cancel()
-        return
-    raise Interrupted("interrupted")
-
-
 async def _at_work(
     config: Config,
     inputs: Inputs,
     folder: Path,
+    extent: Extent,
     progress: Progress,
     stopping: Stopping,
     serving: dict[str, ServingReport],
@@ -267,7 +271,7 @@ async def _at_work(
         if metrics.damage:
             progress.say(metrics.damage)
         async with (
-            open_models(config, inputs, folder, progress) as models,
+            open_models(at(config, extent.base_urls), inputs, folder, progress) as models,
             open_players(
                 config,
                 inputs,
@@ -281,8 +285,8 @@ async def _at_work(
             session = Session(config, events, players, progress, stopping, finished)
             urls = {name: model.shown_url for name, model in models.items()}
             async with serving_watched(urls, _roles(config), players.ledger, lambda: session.turns, serving):
-                await _phases(session, inputs, planner, versions, folder, metrics)
-                session.outcomes.check(phases, config.scheduler.fail_on_error)
+                await _phases(session, inputs, planner, versions, folder, metrics, extent)
+                session.outcomes.check(extent.of(phases), config.scheduler.fail_on_error)
 
 
 def _until_cancelled(advance: Callable[[int, int], None]) -> Callable[[int, int], None]:
@@ -302,14 +306,16 @@ async def _phases(
     versions: PolicyVersions,
     folder: Path,
     metrics: MetricsFile,
+    extent: Extent,
 ) -> None:
     """The main job, in order."""
     measures = measures_of(session.config, inputs)
+    scenarios = inputs.held_out[: extent.limit]
 
     async def evaluate(name: Phase, version: int) -> None:
-        if name not in session.config.evaluation.phases:
+        if name not in session.config.evaluation.phases or not scenarios:
             return
-        episodes = await session.play(session.jobs(name, inputs.held_out, lambda index: version))
+        episodes = await session.play(session.jobs(name, scenarios, lambda index: version))
         metrics.write("evaluation", summarize_phase(name, version, episodes, measures))
 
     await evaluate("before", UNTRAINED)
@@ -318,7 +324,7 @@ async def _phases(
     training = Training(session, planner, versions, folder / rundir.CHECKPOINTS, metrics)
     await training.warm_up(inputs.dialogues)
     await evaluate("warmup", WARMED_UP)
-    if not training.updates:
+    if not training.updates or not extent.reinforced:
         return
     await training.reinforce(inputs.training)
     await evaluate("rl", training.updates)

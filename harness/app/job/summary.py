@@ -103,3 +103,9 @@ def read_summary(folder: Path) -> Summary | None:
         return msgspec.json.decode((folder / rundir.SUMMARY).read_bytes(), type=Summary)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def did_not_count(folder: Path) -> bool:
+    """Whether a run was there whose conversations failed: what failed is to be played again."""
+    known = read_summary(folder)
+    return known is not None and bool(known.failed)

@@ -13,7 +13,6 @@ from pathlib import Path
 import trio
 
 from harness.app.console.progress import CONVERSATIONS, Progress
-from harness.app.console.show import show_progress
 from harness.app.evaluation.log_check import refuse_another_log
 from harness.app.identity.manifest import config_of, read_manifest, refuse_other_files
 from harness.app.job.summary import read_summary
@@ -27,7 +26,6 @@ from harness.core.log.episode import Episode, build
 from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.log.tape import TAPE, NotRecorded, Recorded, Served
 from harness.core.messages import TRAIN, Event, State, Struct
-from harness.core.scheduler import Stopping
 from harness.core.seams import Immediate, Policy
 
 LIVE = 32
@@ -199,18 +197,3 @@ async def for_each(episodes: Iterable[Episode], act: Callable[[Episode], Awaitab
         for episode in episodes:
             await slots.acquire()
             nursery.start_soon(one, episode)
-
-
-def run_with_progress(main: Callable[[Progress], Awaitable[None]], progress: Progress) -> None:
-    """``trio.run`` of an offline job, its progress shown beside it; a signal ends it at once."""
-
-    async def whole() -> None:
-        stopping = Stopping(0.0)
-        async with stopping.watching_signals(), trio.open_nursery() as nursery:
-            nursery.start_soon(show_progress, progress)
-            await main(progress)
-            nursery.cancel_scope.cancel()
-            return
-        raise KeyboardInterrupt
-
-    trio.run(whole)

@@ -22,7 +22,8 @@ from scipy import stats
 from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.evaluation.statistics import Estimate, paired_difference
 from harness.app.evaluation.summary import cell
-from harness.app.replay.past import PastRun, for_each, run_with_progress, with_players
+from harness.app.job.stoppable import run_stoppable
+from harness.app.replay.past import PastRun, for_each, with_players
 from harness.app.settings.config import Config, Roles
 from harness.app.setup.wiring import open_models
 from harness.core.errors import ExpertError, InputError
@@ -106,7 +107,7 @@ def _read(run: PastRun, judge: str, config: Config, folder: Path, progress: Prog
                 reader = cast.evaluator if judge == "evaluator" and cast.evaluator else cast.judge
                 await for_each(run.episodes, lambda episode: _score(episode, reader, readings, progress.ended))
 
-    run_with_progress(main, progress)
+    run_stoppable(lambda _: main(progress), progress, drain_s=0.0)
     order = {episode.id: place for place, episode in enumerate(run.episodes)}
     return sorted(readings, key=lambda reading: (order[reading.episode], reading.turn))
 

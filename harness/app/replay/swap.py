@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.app.console.progress import Progress
-from harness.app.replay.past import Outcome, PastRun, Unlogged, play_again, run_with_progress
+from harness.app.job.stoppable import run_stoppable
+from harness.app.replay.past import Outcome, PastRun, Unlogged, play_again
 from harness.app.replay.rescore import JUDGES
 from harness.app.settings.config import Config, Roles
 from harness.app.setup.wiring import open_models
@@ -79,7 +80,7 @@ def _play(run: PastRun, role: str, name: str, config: Config, folder: Path, prog
                 run, models, progress, lambda logged, outcome: fates.append(_fate(logged, outcome)), config=mixed
             )
 
-    run_with_progress(main, progress)
+    run_stoppable(lambda _: main(progress), progress, drain_s=0.0)
     order = {episode.id: place for place, episode in enumerate(run.episodes)}
     return sorted(fates, key=lambda fate: order[fate.episode])
 

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.console.progress import Progress
-from harness.app.replay.past import Outcome, PastRun, Unlogged, play_again, run_with_progress
+from harness.app.job.stoppable import run_stoppable
+from harness.app.replay.past import Outcome, PastRun, Unlogged, play_again
 from harness.core.errors import CheckFailed
 from harness.core.log.codec import encode_event
 from harness.core.log.episode import Episode
@@ -110,7 +111,7 @@ def verified(run: PastRun, progress: Progress) -> Verified:
     async def main(progress: Progress) -> None:
         await play_again(run, run.recorded_models(), progress, seen)
 
-    run_with_progress(main, progress)
+    run_stoppable(lambda _: main(progress), progress, drain_s=0.0)
     order = {episode.id: place for place, episode in enumerate(run.episodes)}
     whole = not found and not counts["midway"] and not counts["bugs"]
     # Events that do not differ in what the digest covers have the digest of the logged ones.

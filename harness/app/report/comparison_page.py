@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
-from harness.app.comparison.plan import Cell, ComparisonFile
-from harness.app.comparison.results import GROUPED, Comparison, Row
-from harness.app.comparison.tables import LEVELS, TABLE_IV, TABLE_V, name_of, verdict
 from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, series_colour
 from harness.app.evaluation.in_force import decisions_of
+from harness.app.grid.comparison.plan import ComparisonFile, SystemCell
+from harness.app.grid.comparison.results import GROUPED, Comparison, Row
+from harness.app.grid.comparison.tables import LEVELS, TABLE_IV, TABLE_V, name_of, verdict
 from harness.app.report.health import TITLES as FLAWS
 from harness.app.report.html import json_block, render
 from harness.app.report.page import STOP_TITLES
@@ -84,7 +84,7 @@ def _read(path: Path, kind: type[Any]) -> Any:
 def _decisions(folder: Path, comparison: Comparison) -> list[tuple[str, str]]:
     """Those in force in the reference's cells; nothing where it has none yet."""
     for path in sorted((folder / "cells").glob("*/cell.json")):
-        cell: Cell = _read(path, Cell)
+        cell: SystemCell = _read(path, SystemCell)
         if cell.system == comparison.reference:
             return [("its decisions", decisions_of(cell.resolved()))]
     return []
@@ -156,7 +156,7 @@ def _groups(folder: Path, comparison: Comparison) -> list[Group]:
     titles = {(row.system, row.model, row.dataset): name_of(row, comparison.rows) for row in comparison.rows}
     groups = []
     for path in sorted((folder / "cells").glob("*/cell.json")):
-        cell: Cell = _read(path, Cell)
+        cell: SystemCell = _read(path, SystemCell)
         record = read_record(path.parent)
         if not record.episodes or (cell.system, cell.model, cell.dataset) not in titles:
             continue

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.app.comparison.results import Comparison, Row
-from harness.app.comparison.tables import name_of
 from harness.app.drawing.figures import curve, figure_of, heat_maps, noted, plain
 from harness.app.drawing.palette import phase_colour, series_colour
 from harness.app.evaluation.shares import shares_over_progress
+from harness.app.grid.comparison.results import Comparison, Row
+from harness.app.grid.comparison.tables import name_of
 from harness.app.report.curves import return_series, update_series
 from harness.app.report.record import TRAIN, RunRecord, by_phase
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from harness.app.console.progress import Progress
-from harness.app.settings.config import Model
+from harness.app.settings.config import Config, Model
 from harness.app.setup import packaged_model
 from harness.core.errors import InputError, RunStopped
 from harness.core.log.rundir import LOGS
@@ -28,6 +28,17 @@ _BEFORE_MESSAGES = re.compile(r"^(?:\([^)]*\) )?[A-Z]+ [\d-]+ [\d:]+ \[[^\]]*\] 
 _SHOWN = 72
 
 log = structlog.get_logger()
+
+
+def at(config: Config, base_urls: Mapping[str, str]) -> Config:
+    """The config with models pointed at servers that run already (model -> base URL)."""
+    if not base_urls:
+        return config
+    models = {
+        name: msgspec.structs.replace(model, base_url=base_urls.get(name, model.base_url))
+        for name, model in config.models.items()
+    }
+    return msgspec.structs.replace(config, models=models)
 
 
 @asynccontextmanager

@@ -16,8 +16,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from harness.app.comparison.results import LOWER_IS_BETTER, Comparison, Row
 from harness.app.evaluation.statistics import Estimate
+from harness.app.grid.comparison.results import LOWER_IS_BETTER, Comparison, Row
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from harness.app.drawing.figures import curve, figure_of, heat_maps, noted, plain, write
 from harness.app.drawing.palette import phase_colour, series_colour, series_dash
 from harness.app.drawing.svg import Series
-from harness.app.study.cell import CellResult
-from harness.app.study.findings import Tables, curves, mean_shares
-from harness.app.study.plan import Plan
+from harness.app.grid.study.cell import ArmResult
+from harness.app.grid.study.findings import Tables, curves, mean_shares
+from harness.app.grid.study.plan import Plan
 from harness.domain.strategies import Strategy
 
 PANELS = {"conv_sr": "Conv-SR", "absorbing": "absorbed return", "mean_return": "R_1 (Eq. 8)", "turns": "turns"}
@@ -24,7 +24,7 @@ CURVES = {
 }
 
 
-def draw(plan: Plan, results: Sequence[CellResult], strategies: Sequence[Strategy], world: str, folder: Path) -> None:
+def draw(plan: Plan, results: Sequence[ArmResult], strategies: Sequence[Strategy], world: str, folder: Path) -> None:
     """Write every figure that has something to show."""
     for name, figure in _figures(plan, Tables(plan, results), strategies):
         write(noted(figure, world), folder, name)

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from harness.app.comparison.plan import Cell
 from harness.app.evaluation.credibility import credibility, credibility_coverage, credibility_zero_filled
 from harness.app.evaluation.diversity import corpus_distinct_2, mean_distinct_2
 from harness.app.evaluation.examiner import Reading
 from harness.app.evaluation.metrics import headline
 from harness.app.evaluation.persuasion import PersuasionCounts, count_persuasion, persuasiveness
 from harness.app.evaluation.summary import tokens_by_role
+from harness.app.grid.cell import CellResult
+from harness.app.grid.comparison.plan import SystemCell
 from harness.app.settings.config import Config
 from harness.core.log.episode import Episode
 from harness.core.log.rundigest import run_digest
@@ -88,21 +89,14 @@ class Faults(Struct, frozen=True, kw_only=True):
     calls: int
 
 
-class CellResult(Struct, frozen=True, kw_only=True):
+class SystemResult(CellResult, frozen=True, kw_only=True):
     """``result.json``."""
 
     system: str
     model: str
     dataset: str
-    seed: int
-    digest: str
-    """Of the dialogues, as a run's."""
-    scenarios: tuple[str, ...]
-    """All that were played, failed ones among them."""
     groups: dict[str, dict[str, str]]
     """Scenario -> persona, its traits, number of goal attributes."""
-    values: dict[str, dict[str, float | None]]
-    """Measure -> scenario -> value, of the dialogues that did not fail."""
     corpus_dist_2: float | None
     persuasion: PersuasionCounts
     faults: Faults
@@ -110,19 +104,17 @@ class CellResult(Struct, frozen=True, kw_only=True):
     """By role, over all dialogues and readings."""
     models: dict[str, str]
     """Role -> name of its model, for prices."""
-    pool: str = ""
-    """Digest of the held-out people and goals; empty in results of older versions."""
 
 
 def measure_cell(
-    cell: Cell,
+    cell: SystemCell,
     config: Config,
     graph: KnowledgeGraph,
     popular: Sequence[str],
     episodes: Sequence[Episode],
     readings: Mapping[str, Reading],
     pool: str = "",
-) -> CellResult:
+) -> SystemResult:
     """All values of one cell. ``popular``: item ids, most popular first, the list that needs no conversation."""
     whole = [episode for episode in episodes if episode.ended is not None and episode.ended.stop != "error"]
     measures = headline(
@@ -140,7 +132,7 @@ def measure_cell(
             for role, used in readings[episode.id].usage.items():
                 usage[role] = usage.get(role, Usage()) + used
     own_roles = {role: _model_of(role, config) for role in usage}
-    return CellResult(
+    return SystemResult(
         system=cell.system,
         model=cell.model,
         dataset=cell.dataset,

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
 
 from harness.app.evaluation.metrics import by_scenario, first_return, headline, judge_success
 from harness.app.evaluation.shares import shares_over_progress
 from harness.app.evaluation.statistics import estimate
+from harness.app.grid.cell import CellResult, write_result
+from harness.app.grid.orders import Order
+from harness.app.grid.study.plan import ArmCell
+from harness.app.job.main_job import Extent, begin_or_go_on
+from harness.app.job.summary import did_not_count
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import pool_digest, read_inputs
 from harness.core.log import rundir
@@ -19,7 +26,6 @@ from harness.core.log.rundigest import run_digest
 from harness.core.messages import TRAIN, Struct
 from learner.checkpoint import load_checkpoint, newest_checkpoint
 
-RESULT = "result.json"
 CURVE_EPISODES = 48
 """Training episodes in one point of a learning curve."""
 
@@ -36,41 +42,41 @@ class Point(Struct, frozen=True, kw_only=True):
     entropy: float | None
 
 
-class CellResult(Struct, frozen=True, kw_only=True):
+class ArmResult(CellResult, frozen=True, kw_only=True):
     """What a study needs of one run: the values of its last evaluation, scenario by scenario."""
 
     arm: str
-    seed: int
     phase: str
-    digest: str
-    """Of the whole run (`harness.core.log.eventlog.run_digest`)."""
     weights: str
     """Hash of the planner that was evaluated; empty where it has none."""
     seconds: float
     errors: int
-    values: dict[str, dict[str, float | None]]
-    """Measure -> scenario id -> value."""
     personas: dict[str, str]
     """Scenario id -> persona."""
     shares: list[dict[str, float]]
     """Strategy shares over conversation progress (Fig. 3)."""
     curve: tuple[Point, ...]
-    pool: str = ""
-    """Digest of the held-out people and goals; empty in results of older versions."""
 
 
-def read_result(folder: Path) -> CellResult | None:
-    """A finished cell's result; None where there is none yet."""
-    return rundir.read_if_there(folder / RESULT, CellResult, "a cell's result")
+def play(order: Order) -> None:
+    """The cell's run, or the rest of it, and its result."""
+    cell, folder = msgspec.convert(order.cell, ArmCell), Path(order.directory)
+    extent = Extent(limit=order.limit, base_urls=order.base_urls)
+    silent = Console(file=io.StringIO())
+    retry = did_not_count(folder)
+    summary = begin_or_go_on(cell.resolved(), folder, silent, quiet=True, retry_failed=retry, extent=extent)
+    write_result(folder, measure(cell, folder, summary.seconds, order.limit))
 
 
-def measure(arm: str, seed: int, config: Config, folder: Path, seconds: float) -> CellResult:
-    """From the log of a complete run and its newest checkpoint; written beside them."""
+def measure(cell: ArmCell, folder: Path, seconds: float, limit: int | None = None) -> ArmResult:
+    """From the log of a run and its newest checkpoint; of the first ``limit`` held-out scenarios (all, if None)."""
+    config = cell.resolved()
     inputs = read_inputs(config)
     episodes = read_episodes(folder / rundir.EPISODES)
     phases = {episode.started.phase for episode in episodes}
     phase = next(name for name in ("rl", "warmup", "before") if name in phases)
-    found = [episode for episode in episodes if episode.started.phase == phase]
+    scenarios = [scenario.id for scenario in inputs.held_out[:limit]]
+    found = [e for e in episodes if e.started.phase == phase and e.started.scenario.id in scenarios]
     gamma, tau = config.rl.gamma, config.reward.threshold
     measures = headline(graph=inputs.graph, threshold=tau, gamma=gamma, horizon=config.rl.horizon) | {
         "absorbing": lambda e: first_return(e, gamma, "absorbing"),
@@ -79,11 +85,12 @@ def measure(arm: str, seed: int, config: Config, folder: Path, seconds: float) -
     }
     newest = newest_checkpoint(folder / rundir.CHECKPOINTS)
     trained = sorted((e for e in episodes if e.started.phase == TRAIN), key=lambda e: e.started.index)
-    result = CellResult(
-        arm=arm,
-        seed=seed,
+    return ArmResult(
+        arm=cell.arm,
+        seed=cell.seed,
         phase=phase,
         digest=run_digest(episodes),
+        scenarios=tuple(e.started.scenario.id for e in found),
         weights=load_checkpoint(newest).meta.weights_hash if newest else "",
         seconds=seconds,
         errors=sum(e.ended is not None and e.ended.stop == "error" for e in episodes),
@@ -93,8 +100,6 @@ def measure(arm: str, seed: int, config: Config, folder: Path, seconds: float) -
         curve=_curve(trained, config),
         pool=pool_digest(inputs.held_out),
     )
-    rundir.write_atomically(folder / RESULT, msgspec.json.format(msgspec.json.encode(result), indent=1))
-    return result
 
 
 def _curve(trained: Sequence[Episode], config: Config) -> tuple[Point, ...]:

@@ -12,8 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from harness.app.comparison.measures import MEASURES, CellResult, Faults
-from harness.app.comparison.plan import Cell, Plan, Prices
 from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.evaluation.pools import refuse_other_pools
 from harness.app.evaluation.statistics import Estimate, estimate
@@ -28,6 +26,8 @@ from harness.app.evaluation.two_way import (
     ratio_two_way,
     table,
 )
+from harness.app.grid.comparison.measures import MEASURES, Faults, SystemResult
+from harness.app.grid.comparison.plan import Plan, Prices, SystemCell
 from harness.core.messages import Struct, Usage
 
 PRS = "prs"
@@ -88,7 +88,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 def summarize(
-    plan: Plan, results: Mapping[str, CellResult], failures: Mapping[str, str], *, world: str, seconds: float
+    plan: Plan, results: Mapping[str, SystemResult], failures: Mapping[str, str], *, world: str, seconds: float
 ) -> Comparison:
     """All rows in the order of the file. ``results`` and ``failures`` are by cell name."""
     reference = plan.file.comparison.reference
@@ -120,12 +120,12 @@ def summarize(
 class _Sheet:
     """One dataset's results as tables of one shape: the plan's seeds by all scenarios that some cell played."""
 
-    def __init__(self, seeds: Sequence[int], found: Sequence[CellResult]) -> None:
+    def __init__(self, seeds: Sequence[int], found: Sequence[SystemResult]) -> None:
         self._seeds = seeds
         self._found = found
         self._scenarios = sorted({scenario for result in found for scenario in result.scenarios})
 
-    def of(self, system: str, model: str) -> list[CellResult]:
+    def of(self, system: str, model: str) -> list[SystemResult]:
         return [result for result in self._found if (result.system, result.model) == (system, model)]
 
     def tables(self, system: str, model: str, keep: Collection[str] | None = None) -> dict[str, Table]:
@@ -149,8 +149,8 @@ class _Sheet:
 
 def _row(
     plan: Plan,
-    cells: Sequence[Cell],
-    results: Mapping[str, CellResult],
+    cells: Sequence[SystemCell],
+    results: Mapping[str, SystemResult],
     failures: Mapping[str, str],
     sheet: _Sheet,
 ) -> Row:
@@ -224,7 +224,7 @@ def _groups(row: Row, sheet: _Sheet) -> list[Group]:
     return groups
 
 
-def _cost(found: Sequence[CellResult], prices: Mapping[str, Prices], dialogues: int) -> float | None:
+def _cost(found: Sequence[SystemResult], prices: Mapping[str, Prices], dialogues: int) -> float | None:
     total = 0.0
     for result in found:
         for role, used in result.usage.items():

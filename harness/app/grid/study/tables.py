@@ -9,8 +9,8 @@ from rich.text import Text
 
 from harness.app.evaluation.statistics import Estimate
 from harness.app.evaluation.two_way import Difference
-from harness.app.study.findings import ArmRow, Claim, Findings
-from harness.app.study.plan import Plan
+from harness.app.grid.study.findings import ArmRow, Claim, Findings
+from harness.app.grid.study.plan import Plan
 
 HEADINGS = (
     "arm", "seeds", "episodes", "Conv-SR", "- base", "absorbed return", "- base", "R_1 (Eq. 8)", "turns", "entropy",

@@ -1,33 +1,43 @@
-"""One cell: a system, a model, a dataset, a seed; a function of (config, directory) -> result.
+"""One cell: a system, a model, a dataset, a seed; a function of its order alone, wherever it is played.
 
-Nothing outside of the two is needed or changed, so that another engine can play cells elsewhere. What may be handed in
-beside them only saves time: running servers (by model name) and a workshop of remembered pure functions. A cell's
-directory holds ``cell.json``, the event log of its dialogues, the evaluator's readings (`readings.jsonl`, one line a
-dialogue) and, once it is finished, ``result.json``. What is there is not played or asked again.
+A cell's directory holds ``cell.json``, the event log of its dialogues, the evaluator's readings (`readings.jsonl`, one
+line a dialogue) and, once it is finished, ``result.json``. What is there is not played or asked again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import trio
 from rich.console import Console
 
-from harness.app.comparison.measures import CellResult, measure_cell
-from harness.app.comparison.plan import Cell
-from harness.app.comparison.planners import checkpoint_of
-from harness.app.comparison.specs import at, keep_spec
-from harness.app.comparison.workshop import Workshop
+from harness.app.console.logs import logging_to
 from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.evaluation.examiner import Examiner, Reading
-from harness.app.evaluation.pools import refuse_other_pools
+from harness.app.grid.cell import begin_cell, write_result
+from harness.app.grid.comparison.measures import SystemResult, measure_cell
+from harness.app.grid.comparison.plan import SystemCell
+from harness.app.grid.comparison.planners import checkpoint_of
+from harness.app.grid.orders import Order
+from harness.app.job.again import withdraw_failed
+from harness.app.job.outcomes import Outcomes
 from harness.app.job.session import Session
+from harness.app.job.stoppable import run_stoppable
 from harness.app.settings.config import Config
-from harness.app.setup.inputs import Inputs, pool_digest
-from harness.app.setup.wiring import NetworkPlayers, fixed_planner_of, open_models, open_players
+from harness.app.setup.inputs import Inputs, pool_digest, read_inputs
+from harness.app.setup.servers import at
+from harness.app.setup.wiring import (
+    NetworkPlayers,
+    fixed_planner_of,
+    index_of,
+    open_models,
+    open_players,
+    planner_of,
+    secrets_of,
+)
 from harness.core.errors import DataError, Interrupted
 from harness.core.log import rundir
 from harness.core.log.checkedlines import repair
@@ -38,61 +48,49 @@ from harness.core.scheduler import Stopping
 from harness.core.seams import Policy
 from learner.checkpoint import load_checkpoint
 
-SPEC, READINGS, RESULT = "cell.json", "readings.jsonl", "result.json"
+READINGS = "readings.jsonl"
 PHASE = "eval"
 TRAININGS = "trainings"
 RSO_ITSELF = ""
 """No baseline takes the network's place."""
 
 
-async def run_cell(
-    cell: Cell,
-    directory: Path,
-    *,
-    limit: int | None = None,
-    workshop: Workshop | None = None,
-    base_urls: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
-    stopping: Stopping | None = None,
-    accept_changes: bool = False,
-) -> CellResult:
-    """Play the first ``limit`` scenarios (all, if None) that are not finished, read them, measure them.
+def play(order: Order) -> None:
+    """Play and read what is not finished of the cell's scenarios, and measure them."""
+    cell, directory = msgspec.convert(order.cell, SystemCell), Path(order.directory)
+    config = cell.resolved()
+    inputs = read_inputs(config)
+    begin_cell(directory, cell, inputs.files)
+    progress = Progress(Console(), quiet=True)
+    with rundir.locked(directory), logging_to(directory / rundir.LOGS / "harness.jsonl", secrets_of(config)):
+        result = run_stoppable(
+            lambda stopping: _at_work(cell, at(config, order.base_urls), inputs, order, progress, stopping),
+            progress,
+            config.scheduler.drain_s,
+        )
+        write_result(directory, result)
 
-    ``base_urls``: model name -> server that runs already; the others are started here and end with the cell.
-    ``accept_changes``: texts may differ from those that the directory was begun with. Raises what a run raises
-    (`RunStopped`, `InputError`, `Interrupted`); what was finished by then is kept.
-    """
-    workshop = workshop or Workshop()
-    progress = progress or Progress(Console(), quiet=True)
-    config = at(cell.config, base_urls or {})
-    inputs = await trio.to_thread.run_sync(workshop.inputs, config)
-    for said in keep_spec(directory, SPEC, cell, inputs.files, accept_changes=accept_changes):
-        progress.say(f"{cell.name}: {said}")
-    scenarios = inputs.held_out[:limit]
-    known = read_result(directory)
-    pool = pool_digest(inputs.held_out)
-    if known is not None and set(known.scenarios) == {scenario.id for scenario in scenarios}:
-        refuse_other_pools({f"the finished {directory.name}": known.pool, "what this version would play": pool})
-        return known
-    policy = await trio.to_thread.run_sync(_policy, cell, config, inputs, directory, workshop)
-    index = await trio.to_thread.run_sync(workshop.index, config, inputs, progress.advance)
+
+async def _at_work(
+    cell: SystemCell, config: Config, inputs: Inputs, order: Order, progress: Progress, stopping: Stopping
+) -> SystemResult:
+    directory = Path(order.directory)
+    scenarios = inputs.held_out[: order.limit]
+    policy = await trio.to_thread.run_sync(_policy, cell, config, inputs, directory)
+    index = await trio.to_thread.run_sync(index_of, inputs, progress.advance)
     log_path = directory / rundir.EPISODES
     finished = EpisodeIndex(log_path)
+    if Outcomes(finished).verdict({PHASE: len(scenarios)}, config.scheduler.fail_on_error):
+        await withdraw_failed(log_path, config)
+        (directory / READINGS).unlink(missing_ok=True)
+        finished = EpisodeIndex(log_path)
     baseline = RSO_ITSELF if cell.kind == "rso" else cell.kind
     async with (
         open_models(config, inputs, directory, progress) as models,
-        open_players(
-            config,
-            inputs,
-            models,
-            lambda version: policy,
-            index,
-            progress,
-            baseline=baseline,
-        ) as players,
+        open_players(config, inputs, models, lambda version: policy, index, progress, baseline=baseline) as players,
         open_log(log_path) as events,
     ):
-        session = Session(config, events, players, progress, stopping or Stopping(config.scheduler.drain_s), finished)
+        session = Session(config, events, players, progress, stopping, finished)
         episodes = await session.play(session.jobs(PHASE, scenarios, lambda index: 0))
         session.outcomes.check({PHASE: len(scenarios)}, config.scheduler.fail_on_error)
         examiner = Examiner(
@@ -102,23 +100,16 @@ async def run_cell(
             samples=config.reward.samples,
             quorum=config.reward.quorum,
             mass_floor=config.reward.mass_floor,
-            memory=workshop.intentions,
         )
         readings = await _readings(episodes, examiner, players, directory, config, session)
-    result = measure_cell(cell, config, inputs.graph, popular(inputs), episodes, readings, pool)
-    rundir.write_atomically(directory / RESULT, msgspec.json.format(msgspec.json.encode(result), indent=1))
-    return result
+    pool = pool_digest(inputs.held_out)
+    return measure_cell(cell, config, inputs.graph, popular(inputs), episodes, readings, pool)
 
 
 def popular(inputs: Inputs) -> tuple[str, ...]:
     """Items by how many of the human dialogues speak of them, most first; equals in graph order."""
     counts = Counter(inputs.graph.find(name) for dialogue in inputs.dialogues for name in dialogue.mentions)
     return tuple(sorted((item.id for item in inputs.graph.items), key=lambda item: -counts[item]))
-
-
-def read_result(directory: Path) -> CellResult | None:
-    """A finished cell's result, None where there is none yet."""
-    return rundir.read_if_there(directory / RESULT, CellResult, "a cell's result")
 
 
 def read_readings(path: Path) -> dict[str, Reading]:
@@ -133,10 +124,10 @@ def read_readings(path: Path) -> dict[str, Reading]:
     return {reading.episode: reading for reading in lines}
 
 
-def _policy(cell: Cell, config: Config, inputs: Inputs, directory: Path, workshop: Workshop) -> Policy:
-    if not cell.planner:
+def _policy(cell: SystemCell, config: Config, inputs: Inputs, directory: Path) -> Policy:
+    planner = planner_of(config, inputs.strategies) if cell.planner else None
+    if planner is None:
         return fixed_planner_of(config, inputs)
-    planner = workshop.planner(config, inputs)
     # A training's name is looked up beside the cells; a path stands for itself.
     source = directory.parent.parent / TRAININGS / cell.planner
     load_checkpoint(checkpoint_of(source, cell.stage)).restore(planner)

@@ -16,8 +16,8 @@ from harness.app.evaluation.metrics import RATES
 from harness.app.evaluation.pools import refuse_other_pools
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.evaluation.two_way import Difference, Kind, Table, compare_two_way, estimate_two_way, holm, table
-from harness.app.study.cell import CellResult
-from harness.app.study.plan import Plan
+from harness.app.grid.study.cell import ArmResult
+from harness.app.grid.study.plan import Plan
 from harness.core.messages import Struct
 
 MEASURES = ("conv_sr", "absorbing", "terminal", "mean_return", "mean_objective", "judge_sr", "acceptance", "quit",
@@ -71,7 +71,7 @@ class Findings(Struct, frozen=True, kw_only=True):
     """Training episodes -> whether Conv-SR and the objective are both clearly above the base's."""
 
 
-def find(plan: Plan, results: Sequence[CellResult], *, world: str, decisions: str) -> Findings:
+def find(plan: Plan, results: Sequence[ArmResult], *, world: str, decisions: str) -> Findings:
     """Pure. Arms without a finished cell are left out and named in ``missing``."""
     refuse_other_pools({f"{result.arm}.s{result.seed}": result.pool for result in results})
     study = Tables(plan, results)
@@ -97,8 +97,8 @@ def find(plan: Plan, results: Sequence[CellResult], *, world: str, decisions: st
 class Tables:
     """Values of all arms as (S, N) tables."""
 
-    def __init__(self, plan: Plan, results: Sequence[CellResult]) -> None:
-        self.results: dict[str, dict[int, CellResult]] = {arm: {} for arm in plan.file.arms}
+    def __init__(self, plan: Plan, results: Sequence[ArmResult]) -> None:
+        self.results: dict[str, dict[int, ArmResult]] = {arm: {} for arm in plan.file.arms}
         for result in results:
             self.results[result.arm][result.seed] = result
         some = next(iter(results), None)
@@ -258,7 +258,7 @@ def curves(study: Tables, arm: str, figure: str) -> tuple[list[int], list[Estima
     return reached, [estimate(by_episodes[episodes]) for episodes in reached]
 
 
-def mean_shares(results: Mapping[int, CellResult]) -> list[dict[str, float]]:
+def mean_shares(results: Mapping[int, ArmResult]) -> list[dict[str, float]]:
     """Strategy shares over conversation progress, averaged over seeds."""
     parts = [result.shares for result in results.values()]
     bins = max((len(part) for part in parts), default=0)

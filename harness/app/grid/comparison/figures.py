@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from harness.app.comparison.results import Comparison, Row
+from harness.app.grid.comparison.results import Comparison, Row
 
 MEASURES = {"conv_sr": "Conv-SR", "wi": "WI (1-5)", "cred": "Cred (1-5)", "rec_sr": "Rec-SR", "recall_5": "R@5"}
 _COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e")
