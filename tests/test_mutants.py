@@ -27,6 +27,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     f"{EVALUATION}.metrics": ("test_metrics.py",),
     f"{EVALUATION}.persuasion": ("test_dialogue_measures.py",),
     f"{EVALUATION}.credibility": ("test_dialogue_measures.py",),
+    f"{EVALUATION}.two_way": ("test_two_way.py", "test_two_way_formulas.py"),
 }
 """Module -> the tests that guard it."""
 LONG = ("the_target_is_found", "intervals_hold", "intervals_cover")

@@ -94,6 +94,11 @@ def test_a_rate_stays_in_its_bounds_and_a_sure_one_is_not_certain():
     sure = estimate_two_way(np.zeros((5, 20)), "rate")
     wilson = stats.binomtest(0, 20).proportion_ci(0.95, method="wilson")
     assert (sure.low, sure.high) == (wilson.low, wilson.high)
+    always = np.ones((3, 20))
+    always[0, 4] = math.nan  # the scenario was met by the other seeds
+    wilson = stats.binomtest(20, 20).proportion_ci(0.95, method="wilson")
+    found = estimate_two_way(always, "rate")
+    assert (found.mean, found.low, found.high, found.n) == (1.0, wilson.low, wilson.high, 59)
     assert estimate_two_way(np.full((5, 20), 3.0)).low is None
     assert estimate_two_way(np.ones((5, 20)), "share").low is None  # not a thing that happens or not
     assert estimate_two_way(np.array([[0.9, 1.0], [1.0, 0.9]]), "share").high == 1.0  # opposed, so no sum varies
