@@ -32,7 +32,7 @@ class UpdateReport(Struct, frozen=True, kw_only=True):
     errors: int
     """Censored episodes: they hold a place in the update and contribute nothing."""
     turns: int
-    """Decisions of the episodes that are not censored."""
+    """Decisions of the episodes that did not fail."""
     rewarded_turns: int
     """Those with a return; only these are learned from."""
     missing_reward_share: float | None
@@ -103,8 +103,8 @@ def describe(
     strategies: tuple[str, ...],
     step: Step,
 ) -> UpdateReport:
-    """The report of the update that made ``version``; the returns are per episode, empty for censored ones."""
-    scored = [episode for episode in episodes if not censored(episode)]
+    """The report of the update that made ``version``; the returns are per episode, empty for failed ones."""
+    scored = [episode for episode in episodes if not episode.failed]
     rewards = [reward for episode in scored for reward in episode.rewards]
     given = [reward for reward in rewards if reward is not None]
     learned = [turn.advantage for turn in turns if turn.advantage is not None]
@@ -139,11 +139,6 @@ def describe(
         mean_objective=_mean(series[0] for series in optimised if series),
         strategy_shares={strategy: played.count(strategy) / max(1, len(played)) for strategy in strategies},
     )
-
-
-def censored(episode: Episode) -> bool:
-    """Whether an episode ended in an error (decision 8) or not at all: its rewards are never learned from."""
-    return episode.ended is None or episode.ended.stop == "error"
 
 
 def _without_return(episodes: Sequence[Episode], returns: Sequence[Series]) -> dict[str, int]:

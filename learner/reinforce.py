@@ -1,9 +1,9 @@
-"""The RL task: logged events in, policy versions out.
+"""The RL task: finished episodes in, policy versions out.
 
-    receive -> assemble episodes -> group B of them in episode order -> update in a worker thread -> publish -> tell
+    receive -> group B of them in episode order -> update in a worker thread -> publish -> tell
 
-Events come from the recorder, after they are on disk, so an update never knows more than the log does. Episodes end in
-any order; updates do not. Left out: the update itself (`learner.updates`), checkpoints (the callback's affair).
+An episode comes once it is on disk, so an update never knows more than the log does. Episodes end in any order; updates
+do not. Left out: the update itself (`learner.updates`), checkpoints (the callback's affair).
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Protocol, TypeVar
 
 import trio
 
-from harness.core.log.episode import Assembler, Episode
-from harness.core.messages import Event
+from harness.core.log.episode import Episode
 from learner.health import UpdateReport
 from learner.policy import TrainablePolicy
 from learner.updates import Grouping, Learner
@@ -31,24 +30,21 @@ class RunSync(Protocol):
 
 
 async def reinforce(
-    events: trio.MemoryReceiveChannel[Event],
+    episodes: trio.MemoryReceiveChannel[Episode],
     learner: Learner,
     versions: PolicyVersions,
     on_update: Callable[[UpdateReport, TrainablePolicy], Awaitable[None]],
     *,
     run_sync: RunSync = trio.to_thread.run_sync,
 ) -> None:
-    """Update ``learner`` until ``events`` (of the training phase) ends; episodes short of a whole update are left.
+    """Update ``learner`` until ``episodes`` (of the training phase) ends; those short of a whole update are left.
 
     ``versions`` must hold ``learner.version`` already. ``on_update`` gets the report and the snapshot that was
-    published. Episodes of updates already made are skipped, so a resumed run may send its whole log through here.
+    published. Episodes of updates already made are skipped, so a resumed run may send all that it finished.
     A cancellation waits for the update under way.
     """
-    assembler, grouping = Assembler(), Grouping(learner)
-    async for event in events:
-        episode = assembler.add(event)
-        if episode is None:
-            continue
+    grouping = Grouping(learner)
+    async for episode in episodes:
         for batch in grouping.add(episode):
             report, snapshot = await run_sync(partial(_update, learner, batch))
             versions.publish(report.version, snapshot)

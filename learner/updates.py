@@ -17,7 +17,7 @@ from torch import Tensor
 from harness.core.log.episode import Episode
 from learner.critic import Critic
 from learner.gae import generalised_advantages
-from learner.health import LearnedTurn, Step, UpdateReport, censored, describe
+from learner.health import LearnedTurn, Step, UpdateReport, describe
 from learner.optimizer import Optimizer
 from learner.passes import Turns, climb
 from learner.policy import TrainablePolicy
@@ -110,7 +110,7 @@ class Learner:
         self.critic.load_state(parts["critic"])
 
     def _credited(self, episode: Episode, horizon: Horizon) -> Series:
-        if episode.ended is None or censored(episode):
+        if episode.ended is None or episode.failed:
             return ()
         return credited(
             episode.rewards, gamma=self._gamma, horizon=horizon, stop=episode.ended.stop, max_turns=self._max_turns
@@ -166,11 +166,11 @@ def _turns(
     values: Sequence[Sequence[float]],
     advantages_ET: Sequence[Series],
 ) -> list[LearnedTurn]:
-    """All decisions of the episodes that are not censored, with what is known of each."""
+    """All decisions of the episodes that did not fail (decision 8), with what is known of each."""
     return [
         LearnedTurn(state, transition.decision, returned, value, advantage)
         for episode, *series in zip(episodes, prepared, returns, values, advantages_ET, strict=True)
-        if not censored(episode)
+        if not episode.failed
         for transition, state, returned, value, advantage in zip(episode.transitions, *series, strict=True)
         if transition.decision is not None
     ]

@@ -104,36 +104,16 @@ def test_any_line_is_an_event_or_a_typed_error(tmp_path_factory: pytest.TempPath
         read_episodes(path)
 
 
-def test_the_subscriber_sees_only_what_is_on_disk(tmp_path: Path) -> None:
+def test_what_was_waited_for_is_on_disk(tmp_path: Path) -> None:
     path = tmp_path / "log"
     events = events_of("a", 0, turns=4)
 
     async def main() -> None:
         async with open_log(path) as log:
-            with log.subscribed(1) as receive:
-                async with trio.open_nursery() as nursery:
-
-                    async def read() -> None:
-                        for expected in events:
-                            assert await receive.receive() == expected
-                            assert expected in list(read_events(path))
-
-                    nursery.start_soon(read)
-                    for event in events:
-                        await log.append(event)
+            for event in events:
+                await log.append(event)
+            assert list(read_events(path)) == events
         assert log.fsyncs <= log.events == len(events)
-
-    trio.run(main)
-
-
-def test_a_subscriber_holds_the_log_back_only_while_it_is_one(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with open_log(tmp_path / "log") as log:
-            with log.subscribed(1):
-                for event in events_of("a", 0, turns=4)[:-1]:
-                    await log.append(event)
-            with trio.fail_after(5):
-                await log.append(events_of("a", 0, turns=4)[-1])
 
     trio.run(main)
 

@@ -304,7 +304,7 @@ def test_lagged_updates_report_their_ratios() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_task_makes_the_same_versions_in_whatever_order_events_arrive(seed: int) -> None:
+def test_the_task_makes_the_same_versions_in_whatever_order_episodes_arrive(seed: int) -> None:
     events, expected = world(1, 5)
     policy = TabularPolicy(KEYS, max_turns=MAX_TURNS)
     learner, versions, told = learner_of(policy), PolicyVersions(lag=1), []
@@ -315,16 +315,13 @@ def test_the_task_makes_the_same_versions_in_whatever_order_events_arrive(seed: 
         told.append((report.version, weights_hash(snapshot)))
 
     async def main() -> None:
-        send, receive = trio.open_memory_channel[Event](8)
+        send, receive = trio.open_memory_channel[Episode](8)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lambda: reinforce(receive, learner, versions, on_update, run_sync=inline))
             async with send:
-                live, draw = [list(one) for one in events], random.Random(seed)
-                while live:  # conversations interleave: each keeps its own order
-                    chosen = draw.choice(live[:9])
-                    await send.send(chosen.pop(0))
-                    if not chosen:
-                        live.remove(chosen)
+                live, draw = [_episode(one) for one in events], random.Random(seed)
+                while live:
+                    await send.send(live.pop(draw.randrange(min(9, len(live)))))
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     assert [version for version, _ in told] == [1, 2, 3, 4, 5]
@@ -342,10 +339,10 @@ def test_updates_run_in_a_worker_thread_by_default() -> None:
         assert weights_hash(snapshot) == expected
 
     async def main() -> None:
-        send, receive = trio.open_memory_channel[Event](math.inf)
+        send, receive = trio.open_memory_channel[Episode](math.inf)
         async with send:
-            for event in (event for one in events for event in one):
-                send.send_nowait(event)
+            for one in events:
+                send.send_nowait(_episode(one))
         await reinforce(receive, learner_of(policy), versions, on_update)
 
     trio.run(main)

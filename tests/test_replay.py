@@ -71,12 +71,7 @@ def test_the_tape_gives_the_whole_run_again(folder: Path) -> None:
 
 def changed_log(run: PastRun, tmp_path: Path, change: Callable[[Event], Event]) -> PastRun:
     """The run with other events in its log."""
-    events = [
-        change(event)
-        for episode in run.episodes
-        for event in (episode.started, episode.opening, *episode.transitions, episode.ended)
-        if event is not None
-    ]
+    events = [change(event) for episode in run.episodes for event in episode.events]
     return msgspec.structs.replace(run, episodes=tuple(assemble(events)))
 
 

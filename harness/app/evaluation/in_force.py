@@ -24,9 +24,8 @@ def world_of(config: Config) -> str:
 def decisions_of(config: Config) -> str:
     """The decisions in force, in one line; those of reinforcement only where the planner learns by it."""
     rl, reward = config.rl, config.reward
-    learns = config.planner.kind in ("encoder", "tabular") and config.training_episodes
     parts = [f"horizon {rl.horizon}", f"gamma {rl.gamma:g}"]
-    if learns:
+    if config.learns and config.training_episodes:
         parts += [
             f"advantage {rl.advantage}" + (f" (lambda {rl.gae_lambda:g})" if rl.advantage == "critic" else ""),
             f"passes {rl.passes}",

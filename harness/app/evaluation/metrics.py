@@ -1,6 +1,6 @@
 """Measures of one finished episode, each a pure function; None means missing, which is never a number.
 
-An episode that failed (``stop == "error"``) has no measures at all: it is counted beside them.
+An episode that failed has no measures at all: it is counted beside them.
 """
 
 from __future__ import annotations
@@ -156,8 +156,4 @@ def all_by_scenario(episodes: Iterable[Episode], measures: Mapping[str, Measure]
 
 def by_scenario(episodes: Iterable[Episode], measure: Measure) -> dict[str, float | None]:
     """A measure of every episode that did not fail, by scenario id."""
-    return {
-        episode.started.scenario.id: measure(episode)
-        for episode in episodes
-        if episode.ended is not None and episode.ended.stop != "error"
-    }
+    return {episode.started.scenario.id: measure(episode) for episode in episodes if not episode.failed}

@@ -81,8 +81,8 @@ def readings_of(episodes: Iterable[Episode]) -> dict[str, Readings]:
             decision = transition.decision
             if decision is not None and (decision.label_mass is not None or decision.invalid):
                 found["planner"] = found.get("planner", Readings()).with_decision(decision)
-        for event in (*episode.transitions, episode.ended):
-            for role, score in scores_of(event) if event is not None else ():
+        for event in episode.steps:
+            for role, score in scores_of(event):
                 found[role] = found.get(role, Readings()).with_score(score)
     return found
 

@@ -88,7 +88,7 @@ def summarize_phase(
         name=name,
         policy_version=version,
         episodes=len(episodes),
-        errors=sum(episode.ended is not None and episode.ended.stop == "error" for episode in episodes),
+        errors=sum(episode.failed for episode in episodes),
         metrics={metric: estimate(list(found[metric].values()), rate=metric in RATES) for metric in measures},
     )
 
@@ -105,8 +105,8 @@ def tokens_by_role(episodes: Iterable[Episode]) -> dict[str, Usage]:
     """Sum of all usage that the episodes' events record."""
     total: dict[str, Usage] = {}
     for episode in episodes:
-        for event in (episode.opening, *episode.transitions, episode.ended):
-            for role, usage in event.usage.items() if event is not None else ():
+        for event in episode.steps:
+            for role, usage in event.usage.items():
                 total[role] = total.get(role, Usage()) + usage
     return dict(sorted(total.items()))
 

@@ -21,8 +21,7 @@ def lacking(config: Config, inputs: Inputs, folder: Path) -> str:
 def _lines(config: Config, inputs: Inputs) -> Iterator[tuple[str, str | None, int | None]]:
     """(type, name, version) of every line."""
     phases = estimate(config, inputs).phases
-    learns = config.planner.kind in ("encoder", "tabular")
-    if learns and config.warmup.epochs and not config.planner.init:
+    if config.learns and config.warmup.epochs and not config.planner.init:
         yield "warmup", None, None
     for update in range(-(-phases.get(TRAIN, 0) // config.rl.batch_episodes)):
         yield "update", None, update + 1

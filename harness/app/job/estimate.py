@@ -34,11 +34,10 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 def estimate(config: Config, inputs: Inputs) -> Estimate:
     """From the config; the prompts are those that the run would send."""
-    learns = config.planner.kind in ("encoder", "tabular")
     stages = {"before": config.evaluation.dialogues}
-    if learns:
+    if config.learns:
         stages["warmup"] = config.evaluation.dialogues
-    if learns and config.training_episodes:
+    if config.learns and config.training_episodes:
         stages |= {"train": config.training_episodes, "rl": config.evaluation.dialogues}
     phases = {name: count for name, count in stages.items() if name in ("train", *config.evaluation.phases)}
     episodes = sum(phases.values())

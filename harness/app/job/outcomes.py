@@ -59,9 +59,8 @@ class Outcomes:
         phase = self._phases.setdefault(episode.started.phase, _Phase())
         ended = episode.ended
         failed = ended is not None and ended.failure is not None
-        censored = ended is None or ended.stop == "error"
-        rewarded = not censored and any(reward is not None for reward in episode.rewards)
-        evaluated = not censored and _evaluated(episode)
+        rewarded = not episode.failed and any(reward is not None for reward in episode.rewards)
+        evaluated = not episode.failed and _evaluated(episode)
         phase.finished += 1
         phase.failed += failed
         phase.rewarded += rewarded

@@ -64,6 +64,7 @@ class Session:
         self.turns = 0
         """Played in this sitting."""
         self._assembler = Assembler()
+        self._finished: trio.MemorySendChannel[Episode] | None = None
         self._watch = Watch(progress.say, config.reward.mass_floor)
         self._budget = _Budget(config, finished)
         self._sitting = Tally("of this sitting")
@@ -84,9 +85,18 @@ class Session:
         ]
 
     async def play(
-        self, jobs: Sequence[EpisodeStarted], *, admit: Callable[[EpisodeStarted], Awaitable[None]] | None = None
+        self,
+        jobs: Sequence[EpisodeStarted],
+        *,
+        admit: Callable[[EpisodeStarted], Awaitable[None]] | None = None,
+        learned_from: trio.MemorySendChannel[Episode] | None = None,
     ) -> LoggedEpisodes:
         """Play the jobs that are not finished yet; returns all of them finished, in order.
+
+        Args:
+            jobs: of one phase.
+            admit: waits until a job may begin.
+            learned_from: gets each episode that is played here, once it is durable.
 
         Raises `Interrupted` where a stop was requested before all were played, `RunFailed` where too many failed or
         none could be scored.
@@ -111,6 +121,7 @@ class Session:
                 EpisodeEnded(episode=job.episode, stop="error", turns=0, failure=failure, usage=usage, timing=timing)
             )
 
+        self._finished = learned_from
         await run_conversations(
             waiting,
             play,
@@ -139,8 +150,10 @@ class Session:
             self.progress.turn()
         if episode is not None:
             self.outcomes.add(episode)
-            failed = isinstance(event, EpisodeEnded) and event.stop == "error"
-            self.progress.ended(None if failed else first_return(episode, self.config.rl.gamma, "literal"), failed)
+            if self._finished is not None:
+                await self._finished.send(episode)
+            gained = None if episode.failed else first_return(episode, self.config.rl.gamma, "literal")
+            self.progress.ended(gained, episode.failed)
         self._watch.saw(event)
         self._budget.check()
 
@@ -169,9 +182,8 @@ class _Budget:
         self._calls = self._tokens = 0
         self._since = trio.current_time()
         for episode in finished:
-            for event in (episode.opening, *episode.transitions, episode.ended):
-                if event is not None:
-                    self.count(event)
+            for event in episode.events:
+                self.count(event)
 
     def count(self, event: Event) -> None:
         if not isinstance(event, EpisodeStarted | Withdrawn):

@@ -7,7 +7,7 @@ so a resumed run loads a checkpoint and sends the finished episodes through the 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
@@ -18,7 +18,7 @@ from harness.app.job.session import Session
 from harness.app.settings.config import Config
 from harness.core.log.episode import Episode
 from harness.core.log.loggedepisodes import LoggedEpisodes
-from harness.core.messages import TRAIN, Dialogue, EpisodeStarted, Event, Scenario
+from harness.core.messages import TRAIN, Dialogue, EpisodeStarted, Scenario
 from learner.checkpoint import checkpoint_name, load_checkpoint, newest_checkpoint, save_checkpoint
 from learner.health import UpdateReport
 from learner.policy import TrainablePolicy
@@ -29,8 +29,8 @@ from learner.warmup import warm_up
 
 UNTRAINED = -1
 WARMED_UP = 0
-CHANNEL = 256
-"""Events that may wait for the learner before the log waits too."""
+CHANNEL = 64
+"""Finished episodes that may wait for the learner before conversations wait too (about a megabyte)."""
 
 
 def learn_labels(
@@ -121,26 +121,22 @@ class Training:
             if report.refused:
                 self._session.progress.say(f"update {report.version} was refused: {report.refused}")
 
-        send, receive = trio.open_memory_channel[Event](CHANNEL)
+        send, receive = trio.open_memory_channel[Episode](CHANNEL)
         known = self._session.finished
         # What the learner's version has consumed already is not read again.
         consumed = learner.version * config.batch_episodes
         finished = known.only(job.episode for job in jobs[consumed:] if known.has(job.episode))
 
-        async def feed(logged: trio.MemoryReceiveChannel[Event]) -> None:
-            async with send:
-                for event in _events(finished):
-                    await send.send(event)
-                async for event in logged:
-                    await send.send(event)
+        async def read_again() -> None:
+            for episode in finished:
+                await send.send(episode)
 
-        with self._session.log.subscribed(CHANNEL) as logged:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(feed, logged)
-                nursery.start_soon(reinforce, receive, learner, versions, updated)
-                episodes = await self._session.play(jobs, admit=admit)
-                await versions.wait_for(self.updates)
-                nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read_again)
+            nursery.start_soon(reinforce, receive, learner, versions, updated)
+            episodes = await self._session.play(jobs, admit=admit, learned_from=send)
+            await versions.wait_for(self.updates)
+            nursery.cancel_scope.cancel()
         return episodes
 
     def _covered(self, jobs: Sequence[EpisodeStarted]) -> int:
@@ -202,10 +198,3 @@ class Training:
             if not folder.exists():
                 break
             shutil.rmtree(folder)
-
-
-def _events(episodes: Iterable[Episode]) -> Iterable[Event]:
-    for episode in episodes:
-        for event in (episode.started, episode.opening, *episode.transitions, episode.ended):
-            if event is not None:
-                yield event

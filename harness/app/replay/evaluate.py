@@ -100,8 +100,7 @@ def target_of(run: PastRun, wanted: str) -> Target:
 def usable(episode: Episode) -> bool:
     """Whether the episode came to its end with every reward and decision."""
     return (
-        episode.ended is not None
-        and episode.ended.stop != "error"
+        not episode.failed
         and bool(episode.transitions)
         and None not in episode.rewards
         and all(transition.decision is not None for transition in episode.transitions)

@@ -133,7 +133,7 @@ def compare(logged: Episode, outcome: Outcome) -> Divergence | None:
             # The turn that failed: how far its calls got depended on the clock.
             return None
         return Divergence(episode=logged.id, turn=outcome.turn, role=outcome.role, field=outcome.field)
-    before, now = _events(logged), _events(outcome)
+    before, now = logged.events, outcome.events
     for old, new in zip(before, now, strict=False):
         if _unlogged(outcome) and isinstance(new, EpisodeEnded) and _failed_in(logged, new.turns + 1):
             return None
@@ -163,10 +163,6 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, An
         yield path, before, now
 
 
-def _events(episode: Episode) -> list[Event]:
-    return [e for e in (episode.started, episode.opening, *episode.transitions, episode.ended) if e is not None]
-
-
 def _unlogged(episode: Episode) -> bool:
     failure = episode.ended.failure if episode.ended else None
     return failure is not None and failure.kind == Unlogged.kind
@@ -174,7 +170,7 @@ def _unlogged(episode: Episode) -> bool:
 
 def _failed_in(logged: Episode, turn: int) -> bool:
     failure = logged.ended.failure if logged.ended else None
-    return failure is not None and logged.ended is not None and logged.ended.stop == "error" and failure.turn == turn
+    return failure is not None and logged.failed and failure.turn == turn
 
 
 def _timeless(event: Event) -> Any:

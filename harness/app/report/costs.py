@@ -32,9 +32,7 @@ def costs_by_role(episodes: Iterable[Episode]) -> dict[str, RoleCost]:
     usage: dict[str, Usage] = {}
     seconds: dict[str, list[float]] = {}
     for episode in episodes:
-        for event in (episode.opening, *episode.transitions, episode.ended):
-            if event is None:
-                continue
+        for event in episode.steps:
             for role, used in event.usage.items():
                 usage[role] = usage.get(role, Usage()) + used
             for role, taken in event.timing.items():

@@ -23,8 +23,7 @@ def update_returns(record: RunRecord, horizon: Horizon) -> list[tuple[float, Est
     batch, found = record.config.rl.batch_episodes, record.of(TRAIN)
     groups: dict[int, list[float | None]] = {}
     for episode in found:
-        failed = episode.ended is None or episode.ended.stop == "error"
-        value = None if failed else first_return(episode, record.config.rl.gamma, horizon)
+        value = None if episode.failed else first_return(episode, record.config.rl.gamma, horizon)
         groups.setdefault(episode.started.index // batch, []).append(value)
     reached, points = 0, []
     for update in sorted(groups):

@@ -73,12 +73,11 @@ def flaws(episode: Episode, items: Mapping[str, Item]) -> list[str]:
         found.append("seeker_repeats")
     if _repeats(transition.response for transition in episode.transitions):
         found.append("recommender_repeats")
-    events = (episode.opening, *episode.transitions, episode.ended)
-    if any(usage.truncated for event in events if event is not None for usage in event.usage.values()):
+    if any(usage.truncated for event in episode.steps for usage in event.usage.values()):
         found.append("truncated")
-    if any(usage.thoughts for event in events if event is not None for usage in event.usage.values()):
+    if any(usage.thoughts for event in episode.steps for usage in event.usage.values()):
         found.append("thoughts")
-    if any(score.reward is None for event in events if event is not None for _, score in scores_of(event)):
+    if any(score.reward is None for event in episode.steps for _, score in scores_of(event)):
         found.append("unread")
     return found
 

@@ -130,7 +130,7 @@ def world_of(record: RunRecord) -> str:
 
 def _facts(record: RunRecord) -> list[tuple[str, str]]:
     summary = record.summary
-    failed = sum(e.ended is not None and e.ended.stop == "error" for e in record.episodes)
+    failed = sum(e.failed for e in record.episodes)
     total = sum(
         cost.usage.prompt_tokens + cost.usage.completion_tokens for cost in costs_by_role(record.episodes).values()
     )
@@ -199,7 +199,7 @@ def _traits(record: RunRecord) -> list[tuple[str, list[tuple[str, list[Estimate]
     found: dict[str, dict[str, list[list[float | None]]]] = {}
     for place, phase in enumerate(record.evaluations):
         for episode in record.of(phase.name):
-            if episode.ended is None or episode.ended.stop == "error":
+            if episode.ended is None or episode.failed:
                 continue
             read = episode.ended.evaluation
             value = None if read is None or read.reward is None else float(read.reward > threshold)

@@ -112,7 +112,6 @@ def reader_data(groups: Sequence[Group]) -> ReaderData:
 def _row(group: Group, episode: Episode) -> list[Any]:
     """The first twelve of a row's columns, as `report.js` names them."""
     started, ended = episode.started, episode.ended
-    failed = ended is None or ended.stop == "error"
     keys = [strategy.key for strategy in group.strategies]
     used = {t.decision.strategy for t in episode.transitions if t.decision is not None}
     evaluation = ended.evaluation if ended is not None else None
@@ -123,7 +122,7 @@ def _row(group: Group, episode: Episode) -> list[Any]:
         started.scenario.persona.id,
         ended.stop if ended is not None else "error",
         len(episode.transitions),
-        None if failed else _rounded(first_return(episode, group.config.rl.gamma, "literal")),
+        None if episode.failed else _rounded(first_return(episode, group.config.rl.gamma, "literal")),
         _rounded(episode.rewards[-1]) if episode.rewards else None,
         _rounded(evaluation.reward) if evaluation is not None else None,
         [keys.index(key) for key in sorted(used & set(keys), key=keys.index)],

@@ -100,11 +100,10 @@ TABLES: dict[str, tuple[tuple[Column, ...], Callable[[RunRecord], Iterator[dict[
 def _episode(record: RunRecord, episode: Episode) -> dict[str, Any]:
     started, ended = episode.started, episode.ended
     scenario = started.scenario
-    failed = ended is None or ended.stop == "error"
     gamma = record.config.rl.gamma
     usage = Usage()
-    for event in (episode.opening, *episode.transitions, ended):
-        for used in event.usage.values() if event is not None else ():
+    for event in episode.steps:
+        for used in event.usage.values():
             usage += used
     failure = ended.failure if ended is not None else None
     evaluation = ended.evaluation if ended is not None else None
@@ -124,8 +123,8 @@ def _episode(record: RunRecord, episode: Episode) -> dict[str, Any]:
         "turns": len(episode.transitions),
         "stop": ended.stop if ended is not None else None,
         "failure": f"{failure.kind}: {failure.message}" if failure is not None else None,
-        "return": None if failed else first_return(episode, gamma, "literal"),
-        "objective": None if failed else first_return(episode, gamma, record.config.rl.horizon),
+        "return": None if episode.failed else first_return(episode, gamma, "literal"),
+        "objective": None if episode.failed else first_return(episode, gamma, record.config.rl.horizon),
         "evaluation": evaluation.reward if evaluation is not None else None,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

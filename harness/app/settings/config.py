@@ -270,6 +270,11 @@ class Config(Struct, frozen=True, kw_only=True):
         return tuple(role for role in self.roles.__struct_fields__ if role != "planner" or asked)
 
     @property
+    def learns(self) -> bool:
+        """Whether its planner is one that learns."""
+        return self.planner.kind in ("encoder", "tabular")
+
+    @property
     def training_episodes(self) -> int:
         """RL episodes of the whole run."""
         return self.rl.epochs * self.rl.dialogues_per_epoch

@@ -123,7 +123,7 @@ def _check_together(config: Config) -> None:
         )
     if config.planner.kind == "fixed" and bool(config.planner.strategy) == bool(config.planner.schedule):
         raise ConfigError("planner.strategy: a fixed planner needs the strategy that it takes, or a planner.schedule")
-    if config.planner.kind not in ("encoder", "tabular") and "before" not in config.evaluation.phases:
+    if not config.learns and "before" not in config.evaluation.phases:
         raise ConfigError(f"evaluation.phases: a planner of kind {config.planner.kind!r} has only the phase before")
     if config.planner.dtype != "float32" and config.planner.trainable_layers:
         raise ConfigError("planner.dtype: encoder layers that learn do so in float32")

@@ -62,8 +62,8 @@ def read_inputs(config: Config) -> Inputs:
     if config.data.goals == "redial":
         redial = RedialDataset(_redial_folder(config), skip_bad=config.data.skip_bad)
         goal_source = tuple(redial.dialogues())
-    learns = config.planner.kind in ("encoder", "tabular") and config.warmup.epochs and not config.planner.init
-    if learns and sum(bool(dialogue.labelled_turns) for dialogue in dialogues) < 2:
+    warms_up = config.learns and config.warmup.epochs and not config.planner.init
+    if warms_up and sum(bool(dialogue.labelled_turns) for dialogue in dialogues) < 2:
         raise ConfigError("data.inspired: the warm-up needs at least 2 dialogues with labelled recommender turns")
     if config.data.goals == "inspired" and not dialogues:
         raise ConfigError("data.inspired: goals and warm-up need an INSPIRED-format file, and none is named")

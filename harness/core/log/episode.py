@@ -34,6 +34,21 @@ class Episode(Struct, frozen=True, kw_only=True):
         return self.started.episode
 
     @property
+    def failed(self) -> bool:
+        """Whether it gives no result: it ended in an error, or did not end."""
+        return self.ended is None or self.ended.stop == "error"
+
+    @property
+    def steps(self) -> tuple[Opening | Transition | EpisodeEnded, ...]:
+        """The events after its start, in order: those that cost calls and seconds."""
+        return tuple(event for event in (self.opening, *self.transitions, self.ended) if event is not None)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All its events, in order."""
+        return (self.started, *self.steps)
+
+    @property
     def rewards(self) -> tuple[float | None, ...]:
         """r_1..r_T in [0,1]; None where the judge's reading is missing."""
         return tuple(transition.score.reward for transition in self.transitions)

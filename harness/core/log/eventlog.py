@@ -1,16 +1,16 @@
 """The append-only episode log, the truth of a run; `harness.core.log.loggedepisodes` reads it back.
 
 One JSON object a line, with its checksum (`harness.core.log.checkedlines`). Writers hand events to one task that writes
-what has gathered and makes it durable with one fsync (group commit); only then are they passed on to subscribers, so
-what the learner saw is on disk. A file that ends in the middle of a record (kill -9) is cut back to its last line break
-before anything is appended.
+what has gathered and makes it durable with one fsync (group commit). A writer of an episode's end waits for that, so
+what the learner sees is on disk. A file that ends in the middle of a record (kill -9) is cut back to its last line
+break before anything is appended.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -38,7 +38,6 @@ class EventLog:
         self._path = path
         self._run_sync = run_sync
         self._inbox, self._outbox = trio.open_memory_channel[_Queued](INBOX)
-        self._subscribers: list[trio.MemorySendChannel[Event]] = []
         self._length = file.seek(0, os.SEEK_END)
         self._chain = chain_of(path)
         self.fsyncs = 0
@@ -55,21 +54,6 @@ class EventLog:
         await self._inbox.send((event, durable))
         if durable is not None:
             await durable.wait()
-
-    @contextmanager
-    def subscribed(self, capacity: int) -> Iterator[trio.MemoryReceiveChannel[Event]]:
-        """A channel of all events from now on, in log order, each after it became durable.
-
-        A subscriber that does not keep up holds the log back once ``capacity`` events wait for it, until the block is
-        left. The channel ends when the log is closed; events still queued then are not published.
-        """
-        send, receive = trio.open_memory_channel[Event](capacity)
-        self._subscribers.append(send)
-        try:
-            with receive:
-                yield receive
-        finally:
-            self._forget(send)
 
     async def _serve(self) -> None:
         # The writer outlives a cancelled run: what conversations handed over still reaches the disk.
@@ -91,26 +75,11 @@ class EventLog:
             lines += self._chain.sealed(encode_event(event))
         await self._run_sync(partial(self._write, lines))
         self.events += len(batch)
-        for event, durable in batch:
+        for _, durable in batch:
             if durable is not None:
                 durable.set()
-            await self._publish(event)
-
-    async def _publish(self, event: Event) -> None:
-        for subscriber in tuple(self._subscribers):
-            try:
-                await subscriber.send(event)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._forget(subscriber)
-
-    def _forget(self, subscriber: trio.MemorySendChannel[Event]) -> None:
-        subscriber.close()
-        if subscriber in self._subscribers:
-            self._subscribers.remove(subscriber)
 
     def _close(self) -> None:
-        for subscriber in tuple(self._subscribers):
-            self._forget(subscriber)
         self._inbox.close()
 
     def _write(self, lines: bytearray) -> None:

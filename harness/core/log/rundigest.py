@@ -40,9 +40,8 @@ def run_digest(episodes: Iterable[Episode]) -> str:
         if place <= last:
             raise ValueError(f"episode {episode.id} is digested out of order")
         last = place
-        for event in (episode.started, episode.opening, *episode.transitions, episode.ended):
-            if event is not None:
-                digest.update(encode_record(_timeless(event)) + b"\n")
+        for event in episode.events:
+            digest.update(encode_record(_timeless(event)) + b"\n")
     return digest.hexdigest()
 
 
