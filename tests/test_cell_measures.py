@@ -53,7 +53,7 @@ def only(found, name):
 
 def test_every_measure_has_its_place():
     found = measured(episode(0), readings=[reading(0)])
-    assert found.values.keys() == MEASURES.keys()
+    assert tuple(found.values) == MEASURES
     assert only(found, "wi") == 3.0
     assert (only(found, "prs_gain"), only(found, "prs_room"), only(found, "prs_clipped")) == (1.0, 2.0, 0.5)
     assert (only(found, "cred"), only(found, "cred_zero_filled"), only(found, "cred_coverage")) == (4.0, 2.0, 0.5)

@@ -1,12 +1,14 @@
 """A run's headline measures on hand-made episodes, and their estimates."""
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.episodes import UNIFORM, events_of
 
 from harness.app.evaluation import metrics
+from harness.app.evaluation.scales import LIKERT, RATE
 from harness.app.evaluation.statistics import estimate, paired_difference
 from harness.app.evaluation.summary import differences, summarize_phase, tokens_by_role
 from harness.core.log.episode import Episode, build
@@ -84,7 +86,7 @@ def test_failed_episodes_are_counted_and_measured_nowhere() -> None:
     )
     assert (phase.episodes, phase.errors) == (2, 1)
     assert phase.metrics["turns"].n == 1
-    assert phase.metrics["conv_sr"] == estimate([None], rate=True)
+    assert phase.metrics["conv_sr"] == estimate([None], RATE)
 
 
 def test_tokens_are_summed_over_all_events() -> None:
@@ -99,18 +101,20 @@ def test_tokens_are_summed_over_all_events() -> None:
 
 
 def test_rates_get_wilsons_interval() -> None:
-    found = estimate([1.0] * 5 + [0.0] * 5, rate=True)
+    found = estimate([1.0] * 5 + [0.0] * 5, RATE)
     assert (found.mean, found.n) == (0.5, 10)
     assert (found.low, found.high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
-    none_of_ten = estimate([0.0] * 10, rate=True)
-    assert none_of_ten.low == 0.0
+    none_of_ten = estimate([0.0] * 10, RATE)
+    assert none_of_ten.low == pytest.approx(0.0, abs=1e-9)
     assert none_of_ten.high == pytest.approx(0.2775, abs=1e-4)
 
 
 def test_means_get_students_interval() -> None:
     found = estimate([1.0, 2.0, 3.0])
     assert (found.low, found.high) == (pytest.approx(2 - 2.4841, abs=1e-3), pytest.approx(2 + 2.4841, abs=1e-3))
-    assert (estimate([1.0] * 9).low, estimate([1.0] * 9).high) == (1.0, 1.0)  # a mean of ones is no rate
+    assert (estimate([1.0] * 9).low, estimate([1.0] * 9).why) == (None, "all alike")  # a mean of ones is no rate
+    assert estimate([4.5, 5.0, 5.0], LIKERT).why == "too few"  # 5.55 would leave the scale of 1 to 5
+    assert estimate([4.5, 5.0, 5.0]).why == ""
     assert (estimate([2.0]).mean, estimate([2.0]).low) == (2.0, None)
 
 
@@ -128,7 +132,36 @@ def test_a_paired_difference_is_that_of_the_pairs(values: list[float], shift: fl
     found = paired_difference(after | {"unpaired": 7.0}, before | {"other": None})
     assert found.n == len(values)
     assert found.mean == pytest.approx(shift, abs=1e-9)
-    assert found.low == pytest.approx(shift, abs=1e-9)
+    assert found.why == "all alike" or found.low == pytest.approx(shift, abs=1e-6)
+
+
+def test_a_paired_difference_of_rates_is_newcombes() -> None:
+    """36 pairs with both, 12 with the first alone, 2 with the second alone: method 10 of Newcombe (1998)."""
+    pairs = [(1, 1)] * 36 + [(1, 0)] * 12 + [(0, 1)] * 2 + [(0, 0)] * 0
+    after = {str(n): float(one) for n, (one, _) in enumerate(pairs)}
+    before = {str(n): float(other) for n, (_, other) in enumerate(pairs)}
+    found = paired_difference(after, before, RATE)
+    assert found.mean == pytest.approx(0.2)
+    assert (found.low, found.high) == (pytest.approx(0.0569, abs=1e-4), pytest.approx(0.3404, abs=1e-4))
+
+
+@pytest.mark.parametrize("agree", [0.0, 0.6])
+def test_a_paired_difference_of_rates_covers_and_stays_on_its_scale(agree: float) -> None:
+    random = np.random.default_rng(3)
+    covered = 0
+    for _ in range(400):
+        ours = random.random(30) < 0.2
+        same = random.random(30) < agree
+        theirs = np.where(same, ours, random.random(30) < 0.2)
+        names = [str(n) for n in range(30)]
+        found = paired_difference(
+            dict(zip(names, ours.astype(float), strict=True)), dict(zip(names, theirs.astype(float), strict=True)), RATE
+        )
+        assert found.low is not None
+        assert found.high is not None
+        assert -1.0 <= found.low <= found.high <= 1.0
+        covered += found.low <= 0.0 <= found.high
+    assert covered / 400 > 0.93
 
 
 def test_differences_pair_by_scenario() -> None:

@@ -21,14 +21,14 @@ from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.evaluation.statistics import Estimate
 from harness.app.evaluation.two_way import Difference
-from harness.app.grid.comparison.measures import MEASURES, Faults
+from harness.app.grid.comparison.measures import MEASURES, PARTS, Faults
 from harness.app.grid.comparison.plan import ComparisonFile, Dataset, Paper, System
 from harness.app.grid.comparison.results import Comparison, Row
 from harness.app.report.costs import costs_by_role
 from harness.app.report.curves import update_returns
 from harness.app.report.health import flaws, simulator_health
 from harness.app.report.judging import judge_beside_evaluator, read_judge, repeatability
-from harness.app.report.page import render_run
+from harness.app.report.page import _clear, render_run
 from harness.app.report.record import read_record, visible
 from harness.core.errors import InputError
 from harness.core.log.episode import Episode, build
@@ -266,9 +266,10 @@ def test_the_world_and_the_intervals_are_named(page: str) -> None:
 def test_only_differences_clear_of_zero_are_coloured(tmp_path: Path) -> None:
     shown = render_run(read_record(write_run(tmp_path / "run")))
     rows = dict(re.findall(r'<tr><th scope="row">([^<]+)</th>(.*?)</tr>', shown, re.DOTALL))
-    # Every reward of the last phase is higher; all conversations have three turns.
-    assert '<td class="clear"><b>+0.74' in rows["R_1 (Eq. 8)"]
-    assert '<td class=""><b>+0.000' in rows["turns"]
+    # Every reward of the last phase is higher by the same amount: a difference, and nothing to make an interval from.
+    assert '<td class=""><b>+0.74' in rows["R_1 (Eq. 8)"]
+    assert "[all alike]" in rows["R_1 (Eq. 8)"]
+    assert [_clear(Estimate(mean=0.2, low=low, high=0.3, n=9)) for low in (0.1, -0.1, None)] == [True, False, False]
 
 
 def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
@@ -337,7 +338,7 @@ def write_comparison(folder: Path) -> Path:
         datasets={"synthetic": Dataset(experiment="tiny.toml")},
     )
     (folder / "config.json").write_bytes(msgspec.json.encode(plan))
-    names = [*(name for name, kind in MEASURES.items() if kind != "part"), "prs", "corpus_dist_2"]
+    names = [*(name for name in MEASURES if name not in PARTS), "prs", "corpus_dist_2"]
     better = Difference(mean=0.3, low=0.1, high=0.5, n=9, p=0.001, p_holm=0.002)
     rows = tuple(
         Row(

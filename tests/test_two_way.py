@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from harness.app.evaluation.scales import LIKERT, RATE, SHARE
+from harness.app.evaluation.statistics import estimate, paired_difference
 from harness.app.evaluation.two_way import (
     compare_ratios,
     compare_two_way,
@@ -89,19 +91,19 @@ def test_a_failed_seed_is_no_seed():
 
 
 def test_a_rate_stays_in_its_bounds_and_a_sure_one_is_not_certain():
-    found = estimate_two_way(np.array([[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]), "rate")
-    assert found.low == 0.0
-    sure = estimate_two_way(np.zeros((5, 20)), "rate")
+    found = estimate_two_way(np.array([[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]), RATE)
+    assert 0.0 <= found.low < 0.125 < found.high <= 1.0
+    sure = estimate_two_way(np.zeros((5, 20)), RATE)
     wilson = stats.binomtest(0, 20).proportion_ci(0.95, method="wilson")
-    assert (sure.low, sure.high) == (wilson.low, wilson.high)
+    assert (sure.low, sure.high) == pytest.approx((wilson.low, wilson.high))
     always = np.ones((3, 20))
     always[0, 4] = math.nan  # the scenario was met by the other seeds
     wilson = stats.binomtest(20, 20).proportion_ci(0.95, method="wilson")
-    found = estimate_two_way(always, "rate")
-    assert (found.mean, found.low, found.high, found.n) == (1.0, wilson.low, wilson.high, 59)
-    assert estimate_two_way(np.full((5, 20), 3.0)).low is None
-    assert estimate_two_way(np.ones((5, 20)), "share").low is None  # not a thing that happens or not
-    assert estimate_two_way(np.array([[0.9, 1.0], [1.0, 0.9]]), "share").high == 1.0  # opposed, so no sum varies
+    found = estimate_two_way(always, RATE)
+    assert (found.mean, found.n) == (1.0, 59)
+    assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high))
+    assert estimate_two_way(np.full((5, 20), 3.0)).why == "all alike"
+    assert estimate_two_way(np.ones((5, 20)), SHARE).why == "all alike"  # not a thing that happens or not
 
 
 @pytest.mark.parametrize(("seed_effect", "scenario_effect"), [(0.0, 0.3), (0.3, 0.3)])
@@ -208,3 +210,32 @@ def test_a_ratios_difference_agrees_with_the_paired_one_where_denominators_are_c
     padded = [np.vstack([values, np.full(12, math.nan)]) for values in (ours, theirs, twos)]
     again = compare_ratios((padded[0], padded[2]), (padded[1], padded[2]))
     assert (again.mean, again.low) == pytest.approx((plain.mean, plain.low))
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_an_interval_stays_on_its_scale_or_is_not_given(seeds):
+    random = np.random.default_rng(7)
+    cut = 0
+    for _ in range(200):
+        ours, theirs = random.integers(0, 2, (2, seeds, 4)).astype(float)
+        likert = 1.0 + 4.0 * random.beta(8, 1, (seeds, 4))
+        for found, scale in (
+            (estimate_two_way(ours, RATE), RATE),
+            (compare_two_way(ours, theirs, RATE), RATE.of_differences),
+            (estimate_two_way(likert, LIKERT), LIKERT),
+        ):
+            assert (found.low is None) == (found.why != "")
+            assert found.low is None or scale.low <= found.low <= found.mean <= found.high <= scale.high
+            cut += found.why == "too few"
+    assert cut
+
+
+def test_one_seed_gets_what_a_run_of_it_gets():
+    random = np.random.default_rng(8)
+    ours, theirs = random.integers(0, 2, (2, 1, 30)).astype(float)
+    keys = [str(n) for n in range(30)]
+    after, before = dict(zip(keys, ours[0], strict=True)), dict(zip(keys, theirs[0], strict=True))
+    one, run = estimate_two_way(ours, RATE), estimate(list(after.values()), RATE)
+    assert (one.mean, one.low, one.high) == pytest.approx((run.mean, run.low, run.high))
+    compared, paired = compare_two_way(ours, theirs, RATE), paired_difference(after, before, RATE)
+    assert (compared.mean, compared.low, compared.high) == pytest.approx((paired.mean, paired.low, paired.high))

@@ -26,6 +26,7 @@ from harness.app.evaluation.metrics import (
     strategy_entropy,
     turns,
 )
+from harness.app.evaluation.scales import scale_of
 from harness.app.evaluation.statistics import estimate, paired_difference
 from harness.app.evaluation.summary import cell
 from harness.app.identity.sittings import differences
@@ -137,11 +138,11 @@ def _results(a: RunRecord, b: RunRecord, phase: str) -> Table:
         before = by_scenario(ours.values(), measures_a[name])
         after = by_scenario(theirs.values(), measures_b[name])
         kept = {key: value for key, value in after.items() if key in set(paired)}
-        difference = paired_difference(kept, before)
+        difference = paired_difference(kept, before, scale_of(name))
         table.add_row(
             title,
-            cell(estimate(list(before.values()))),
-            cell(estimate(list(after.values()))),
+            cell(estimate(list(before.values()), scale_of(name))),
+            cell(estimate(list(after.values()), scale_of(name))),
             cell(difference, signed=True) if difference.n else "–",
         )
     return table

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.app.evaluation.readings import Readings
-from harness.app.evaluation.statistics import Estimate
+from harness.app.evaluation.statistics import Estimate, interval_text
 from harness.app.settings.config import Config
 from harness.core.messages import Usage
 
@@ -134,5 +134,4 @@ def _fell(value: Estimate) -> bool:
 
 
 def _shown(value: Estimate) -> str:
-    interval = "" if value.low is None or value.high is None else f" [{value.low:+.2f}, {value.high:+.2f}]"
-    return f"{value.mean:+.2f}{interval}"
+    return f"{value.mean:+.2f} {interval_text(value, signed=True)}".rstrip()

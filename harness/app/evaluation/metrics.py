@@ -21,8 +21,13 @@ def conversation_success(episode: Episode, threshold: float) -> float | None:
     return float(evaluation.reward > threshold)
 
 
-def judge_success(episode: Episode) -> float:
-    """Whether the training judge ended the conversation; the maximum of noisy readings, so it flatters."""
+def judge_success(episode: Episode) -> float | None:
+    """Whether the training judge ended the conversation; the maximum of noisy readings, so it flatters.
+
+    Missing where the judge read nothing in any turn.
+    """
+    if all(transition.score.reward is None for transition in episode.transitions):
+        return None
     return float(episode.ended is not None and episode.ended.stop == "judge")
 
 
@@ -88,10 +93,6 @@ def first_return(episode: Episode, gamma: float, horizon: Horizon) -> float | No
 
 
 Measure = Callable[[Episode], float | None]
-RATES = frozenset(
-    {"conv_sr", "judge_sr", "acceptance", "rec_sr", "recall_1", "recall_5", "target_recall_1", "target_recall_5"}
-)
-"""Measures that are 0 or 1 by definition, whatever values a sample happens to have."""
 
 
 def label_mass(episode: Episode) -> float | None:

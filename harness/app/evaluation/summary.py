@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich import box
 from rich.table import Table
 
-from harness.app.evaluation.metrics import RATES, Measure, all_by_scenario
+from harness.app.evaluation.metrics import Measure, all_by_scenario
 from harness.app.evaluation.readings import Readings
+from harness.app.evaluation.scales import scale_of
 from harness.app.evaluation.serving import ServingReport
-from harness.app.evaluation.statistics import Estimate, estimate, paired_difference
+from harness.app.evaluation.statistics import NOTHING, Estimate, estimate, interval_text, paired_difference
 from harness.core.log.checkedlines import FileMark
 from harness.core.log.episode import Episode
 from harness.core.messages import Struct, Usage
@@ -23,6 +24,7 @@ COLUMNS = {
     "mean_return": "R_1 (Eq. 8)",
     "mean_objective": "objective",
     "conv_sr": "Conv-SR",
+    "acceptance": "acceptance",
     "turns": "turns",
     "rec_sr": "Rec-SR",
     "recall_1": "R@1",
@@ -32,8 +34,6 @@ COLUMNS = {
     "evaluator_final": "eval. (end)",
     "judge_gap": "their gap",
 }
-_ABSENT = Estimate(mean=None, low=None, high=None, n=0)
-"""A measure that the version which wrote a summary did not have."""
 PHASE_TITLES = {"before": "before\nwarm-up", "warmup": "after\nwarm-up (SFT)", "rl": "after\nRL"}
 
 
@@ -89,7 +89,7 @@ def summarize_phase(
         policy_version=version,
         episodes=len(episodes),
         errors=sum(episode.failed for episode in episodes),
-        metrics={metric: estimate(list(found[metric].values()), rate=metric in RATES) for metric in measures},
+        metrics={metric: estimate(list(found[metric].values()), scale_of(metric)) for metric in measures},
     )
 
 
@@ -98,7 +98,7 @@ def differences(
 ) -> dict[str, Estimate]:
     """Paired differences of all measures between two phases."""
     ours, theirs = all_by_scenario(after, measures), all_by_scenario(before, measures)
-    return {metric: paired_difference(ours[metric], theirs[metric]) for metric in measures}
+    return {metric: paired_difference(ours[metric], theirs[metric], scale_of(metric)) for metric in measures}
 
 
 def tokens_by_role(episodes: Iterable[Episode]) -> dict[str, Usage]:
@@ -120,9 +120,9 @@ def table(summary: Summary) -> Table:
     if summary.differences:
         shown.add_column("RL - warm-up\n(paired)", justify="right", no_wrap=True)
     for metric, title in COLUMNS.items():
-        cells = [cell(phase.metrics.get(metric, _ABSENT)) for phase in summary.phases]
+        cells = [cell(phase.metrics.get(metric, NOTHING)) for phase in summary.phases]
         if summary.differences:
-            cells.append(cell(summary.differences.get(metric, _ABSENT), signed=True))
+            cells.append(cell(summary.differences.get(metric, NOTHING), signed=True))
         shown.add_row(title, *cells)
     counts = [f"{phase.episodes - phase.errors} ({phase.errors})" for phase in summary.phases]
     if summary.differences:
@@ -136,5 +136,4 @@ def cell(value: Estimate, *, signed: bool = False) -> str:
     if value.mean is None:
         return "–"
     sign = "+" if signed else ""
-    interval = "" if value.low is None or value.high is None else f"\n[{value.low:{sign}.2f}, {value.high:{sign}.2f}]"
-    return f"{value.mean:{sign}.2f}{interval}"
+    return f"{value.mean:{sign}.2f}\n{interval_text(value, signed=signed)}".rstrip()

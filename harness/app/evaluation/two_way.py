@@ -11,27 +11,28 @@ two-way bootstrap estimates, in closed form, and holds better with few seeds. Me
 tables of 5 or 3 seeds by 40 or 120 scenarios, seed effects from none to as large as the scenarios', one case of rates):
 .940 to .992; the two-way percentile bootstrap .887 to 1.0, the paired t over seed means .892 to .958.
 
-With one seed the interval speaks of the scenarios alone, and so does the test. Missing values stay missing.
+A rate over several seeds gets Wilson's interval at its effective sample size, p (1 - p) / V, with that t (Korn and
+Graubard 1998); anything else the t interval, where that stays on the measure's scale. With one seed the interval is
+that of a run (`harness.app.evaluation.statistics`) and speaks of the scenarios alone, and so does the test. Missing
+values stay missing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.app.evaluation.statistics import LEVEL, Estimate
+from harness.app.evaluation.scales import NUMBER, Scale
+from harness.app.evaluation.statistics import LEVEL, NOTHING, Absent, Estimate, newcombe, on_scale, wilson
 from harness.core.messages import Struct
 
 Table = NDArray[np.float64]
 """(S, N): a row a seed, a column a scenario; NaN where a value is missing."""
-
-Kind = Literal["mean", "share", "rate"]
-"""A number; one in [0, 1]; the mean of things that did or did not happen."""
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -44,6 +45,8 @@ class Difference(Struct, frozen=True, kw_only=True):
     """Pairs of dialogues in which both have a value."""
     p: float | None
     """Two-sided; None where nothing varies or nothing is paired."""
+    why: Absent = ""
+    """Why there is no interval, where there are several pairs."""
     p_holm: float | None = None
     """Adjusted over the systems of one measure."""
 
@@ -59,28 +62,29 @@ def table(by_seed: Mapping[int, Mapping[str, float | None]], seeds: Sequence[int
     return np.array([[math.nan if value is None else value for value in row] for row in rows], dtype=np.float64)
 
 
-def estimate_two_way(values_SN: Table, kind: Kind = "mean") -> Estimate:
-    """Mean with its interval, cut to [0, 1] for a share and a rate.
+def estimate_two_way(values_SN: Table, scale: Scale = NUMBER) -> Estimate:
+    """Mean with its interval on ``scale``.
 
     Where nothing varies there is no variance to estimate: a rate then gets Wilson's interval over its scenarios (seeds
     of one scenario need not be independent), anything else no interval.
     """
-    bounded = kind != "mean"
-    known = values_SN[~np.isnan(values_SN)]
+    there = ~np.isnan(values_SN)
+    known = values_SN[there]
     if not known.size:
-        return Estimate(mean=None, low=None, high=None, n=0)
-    mean = float(known.mean())
-    half = _half_width(values_SN - mean)
-    if half is not None:
-        low, high = mean - half, mean + half
-        return Estimate(
-            mean=mean, low=max(low, 0.0) if bounded else low, high=min(high, 1.0) if bounded else high, n=known.size
-        )
-    scenarios = int((~np.isnan(values_SN)).any(axis=0).sum())
-    if kind == "rate" and mean in (0.0, 1.0):
-        interval = stats.binomtest(round(mean * scenarios), scenarios).proportion_ci(LEVEL, method="wilson")
-        return Estimate(mean=mean, low=float(interval.low), high=float(interval.high), n=known.size)
-    return Estimate(mean=mean, low=None, high=None, n=known.size)
+        return NOTHING
+    mean, n = float(known.mean()), int(known.size)
+    seeds, scenarios = int(there.any(axis=1).sum()), int(there.any(axis=0).sum())
+    variance, freedom = _variance(values_SN - mean)
+    if scale.binary:
+        if seeds == 1 or variance <= 0.0:
+            low, high = wilson(mean, scenarios)
+        else:
+            low, high = wilson(mean, mean * (1.0 - mean) / variance, _quantile(freedom))
+        return Estimate(mean=mean, low=low, high=high, n=n)
+    if variance <= 0.0:
+        return Estimate(mean=mean, low=None, high=None, n=n, why="all alike" if n > 1 else "")
+    half = _quantile(freedom) * math.sqrt(variance)
+    return on_scale(mean, mean - half, mean + half, n, scale)
 
 
 def ratio_two_way(numerators_SN: Table, denominators_SN: Table) -> Estimate:
@@ -91,13 +95,14 @@ def ratio_two_way(numerators_SN: Table, denominators_SN: Table) -> Estimate:
     both = ~np.isnan(numerators_SN) & ~np.isnan(denominators_SN)
     n, total = int(both.sum()), float(denominators_SN[both].sum())
     if not n or abs(total) < 1e-9:
-        return Estimate(mean=None, low=None, high=None, n=n)
+        return msgspec.structs.replace(NOTHING, n=n)
     ratio = float(numerators_SN[both].sum()) / total
     if not _clear_of_zero(np.where(both, denominators_SN, np.nan)):
-        return Estimate(mean=ratio, low=None, high=None, n=n)
+        return Estimate(mean=ratio, low=None, high=None, n=n, why="too few" if n > 1 else "")
     half = _half_width(ratio_residuals(numerators_SN, denominators_SN))
-    low, high = (None, None) if half is None else (ratio - half, ratio + half)
-    return Estimate(mean=ratio, low=low, high=high, n=n)
+    if half is None:
+        return Estimate(mean=ratio, low=None, high=None, n=n, why="all alike" if n > 1 else "")
+    return Estimate(mean=ratio, low=ratio - half, high=ratio + half, n=n)
 
 
 def ratio_residuals(numerators_SN: Table, denominators_SN: Table) -> Table:
@@ -108,9 +113,14 @@ def ratio_residuals(numerators_SN: Table, denominators_SN: Table) -> Table:
     return np.where(both, residuals, np.nan)
 
 
-def compare_two_way(values_SN: Table, reference_SN: Table) -> Difference:
-    """Paired test of mean(values - reference) = 0 over the dialogues where both exist."""
-    return _difference(values_SN - reference_SN)
+def compare_two_way(values_SN: Table, reference_SN: Table, scale: Scale = NUMBER) -> Difference:
+    """Paired test of mean(values - reference) = 0 over the dialogues where both exist; ``scale`` of the values."""
+    found = _difference(values_SN - reference_SN, scale=scale)
+    both = ~np.isnan(values_SN - reference_SN)
+    if scale.binary and int(both.any(axis=1).sum()) == 1:
+        low, high = newcombe(values_SN[both], reference_SN[both])
+        return msgspec.structs.replace(found, low=low, high=high, why="")
+    return found
 
 
 def compare_ratios(ours: tuple[Table, Table], reference: tuple[Table, Table]) -> Difference:
@@ -145,7 +155,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _difference(differences_SN: Table, n: int | None = None) -> Difference:
+def _difference(differences_SN: Table, n: int | None = None, scale: Scale = NUMBER) -> Difference:
     known = differences_SN[~np.isnan(differences_SN)]
     count = known.size if n is None else n
     if not known.size:
@@ -154,10 +164,12 @@ def _difference(differences_SN: Table, n: int | None = None) -> Difference:
     variance, freedom = _variance(differences_SN - mean)
     if variance <= 0.0:
         # The same value everywhere: no evidence of chance; equal systems differ by exactly 0.
-        return Difference(mean=mean, low=None, high=None, n=count, p=None)
+        return Difference(mean=mean, low=None, high=None, n=count, p=None, why="all alike" if count > 1 else "")
     error = math.sqrt(variance)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    half = _quantile(freedom) * error
     p = 2.0 * float(stats.t.sf(abs(mean) / error, freedom))
+    if not scale.of_differences.holds(mean - half, mean + half):
+        return Difference(mean=mean, low=None, high=None, n=count, p=p, why="too few")
     return Difference(mean=mean, low=mean - half, high=mean + half, n=count, p=p)
 
 
@@ -171,7 +183,11 @@ def _half_width(residuals_SN: Table) -> float | None:
     variance, freedom = _variance(residuals_SN)
     if variance <= 0.0:
         return None
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    return _quantile(freedom) * math.sqrt(variance)
+
+
+def _quantile(freedom: float) -> float:
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def _variance(residuals_SN: Table) -> tuple[float, float]:

@@ -16,7 +16,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.app.evaluation.statistics import Estimate
+from harness.app.evaluation.statistics import Estimate, interval_text
 from harness.app.report.record import visible
 
 
@@ -71,11 +71,8 @@ def _cell(value: Estimate | None, signed: bool = False) -> Markup:
         return Markup("–")
     sign = "+" if signed else ""
     mean = Markup("<b>{}</b>").format(f"{value.mean:{sign}.3f}")
-    if value.low is None or value.high is None:
-        return mean
-    return mean + Markup('<span class="interval">[{}, {}]</span>').format(
-        f"{value.low:{sign}.3f}", f"{value.high:{sign}.3f}"
-    )
+    interval = interval_text(value, 3, signed=signed)
+    return mean + Markup('<span class="interval">{}</span>').format(interval) if interval else mean
 
 
 def _count(value: int | None) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from harness.app.evaluation.in_force import decisions_of
+from harness.app.evaluation.statistics import interval_text
 from harness.app.evaluation.summary import COLUMNS
 from harness.app.report.record import PHASE_TITLES, RunRecord
 from harness.core.errors import InputError
@@ -109,8 +110,7 @@ def card(record: RunRecord, meta: CheckpointMeta, world: str) -> str:
 def _value(estimate: Any) -> str:
     if estimate is None or estimate.mean is None:
         return "–"
-    interval = "" if estimate.low is None else f" [{estimate.low:.3f}, {estimate.high:.3f}]"
-    return f"{estimate.mean:.3f}{interval}"
+    return f"{estimate.mean:.3f} {interval_text(estimate, 3)}".rstrip()
 
 
 def _plain(text: str) -> str:

@@ -13,8 +13,9 @@ from markupsafe import Markup
 from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, in_groups, phase_colour, strategy_colours
 from harness.app.evaluation.in_force import world_of as named_by_models
+from harness.app.evaluation.scales import RATE
 from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
-from harness.app.evaluation.statistics import Estimate, estimate
+from harness.app.evaluation.statistics import ONE_RUN, Estimate, estimate
 from harness.app.evaluation.summary import COLUMNS
 from harness.app.identity.sittings import differences, shown
 from harness.app.report.costs import costs_by_role
@@ -27,21 +28,16 @@ from harness.app.report.reader import groups_of, reader_data
 from harness.app.report.record import PHASE_TITLES, TRAIN, RunRecord, by_phase
 from harness.app.settings.config import Config, settings
 
-INTERVALS = (
-    "95% intervals over the dialogues of this one run (Wilson for rates, Student's t for means and paired "
-    "differences); they do not speak about training again."
-)
 TITLES = {
     **COLUMNS,
     "judge_sr": "Conv-SR by the training judge",
-    "acceptance": "accepted by the user",
+    "acceptance": "acceptance (the seeker says yes)",
     "target_recall_1": "R@1, target only",
     "target_recall_5": "R@5, target only",
 }
-RATES = ("conv_sr", "judge_sr", "acceptance", "rec_sr", "recall_1", "recall_5", "target_recall_1", "target_recall_5")
 STOP_TITLES = {
     "judge": "success by the judge (r > tau)",
-    "user": "accepted by the user",
+    "user": "ended by the seeker's yes, the judge not yet satisfied",
     "quit": "the user left",
     "turns": "turn limit",
     "error": "failed, not scored",
@@ -83,7 +79,7 @@ def render_run(record: RunRecord) -> str:
         "cautions": record.summary.cautions if record.summary is not None else (),
         "digest": record.summary.digest if record.summary is not None else "",
         "checked": record.checked,
-        "intervals": INTERVALS,
+        "intervals": ONE_RUN,
         "facts": _facts(record),
         "phases": [(phase, title, phase_colour(phase)) for phase, title, _ in by_phase(record)],
         "headline": _headline(record),
@@ -209,7 +205,7 @@ def _traits(record: RunRecord) -> list[tuple[str, list[tuple[str, list[Estimate]
     return [
         (
             trait,
-            [(name, [estimate(column, rate=True) for column in columns]) for name, columns in sorted(values.items())],
+            [(name, [estimate(column, RATE) for column in columns]) for name, columns in sorted(values.items())],
         )
         for trait, values in found.items()
     ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from harness.app.evaluation.credibility import credibility, credibility_coverage, credibility_zero_filled
 from harness.app.evaluation.diversity import corpus_distinct_2, mean_distinct_2
@@ -26,44 +25,44 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 from simulator.goals import chance_recall
 from simulator.seeker import leaks_target, speaks_as_recommender
 
-Kind = Literal["mean", "share", "rate", "part"]
-
-MEASURES: Mapping[str, Kind] = {
-    "conv_sr": "rate",
-    "judge_sr": "rate",
-    "acceptance": "rate",
-    "wi": "mean",
-    "prs_gain": "part",
-    "prs_room": "part",
-    "prs_clipped": "mean",
-    "prs_unclipped": "mean",
-    "cred": "mean",
-    "cred_zero_filled": "mean",
-    "cred_coverage": "share",
-    "dist_2": "share",
-    "turns": "mean",
-    "mean_return": "mean",
-    "rec_sr": "rate",
-    "recall_1": "rate",
-    "recall_5": "rate",
-    "target_recall_1": "rate",
-    "target_recall_5": "rate",
-    "chance_recall_1": "share",
-    "chance_recall_5": "share",
-    "popular_recall_1": "rate",
-    "popular_recall_5": "rate",
-    "chance_target_1": "share",
-    "chance_target_5": "share",
-    "popular_target_1": "rate",
-    "popular_target_5": "rate",
-    "strategy_entropy": "mean",
-    "tokens": "mean",
-    "recommender_tokens": "mean",
-    "calls": "mean",
-    "leaked": "rate",
-    "role_slips": "share",
-}
-"""Name -> what is averaged (`two_way.Kind`), or a part of a ratio (shown only as the ratio)."""
+MEASURES = (
+    "conv_sr",
+    "judge_sr",
+    "acceptance",
+    "wi",
+    "prs_gain",
+    "prs_room",
+    "prs_clipped",
+    "prs_unclipped",
+    "cred",
+    "cred_zero_filled",
+    "cred_coverage",
+    "dist_2",
+    "turns",
+    "mean_return",
+    "rec_sr",
+    "recall_1",
+    "recall_5",
+    "target_recall_1",
+    "target_recall_5",
+    "chance_recall_1",
+    "chance_recall_5",
+    "popular_recall_1",
+    "popular_recall_5",
+    "chance_target_1",
+    "chance_target_5",
+    "popular_target_1",
+    "popular_target_5",
+    "strategy_entropy",
+    "tokens",
+    "recommender_tokens",
+    "calls",
+    "leaked",
+    "role_slips",
+)
+"""What a cell has a value of for each dialogue; on which scale: `harness.app.evaluation.scales`."""
+PARTS = ("prs_gain", "prs_room")
+"""Shown as their ratio only."""
 
 USER_ROLES = frozenset(("seeker", "reward", "evaluator", "intention", "credibility"))
 """What the experiment spends around a recommender; all other roles are the recommender's own."""

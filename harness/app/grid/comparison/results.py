@@ -14,10 +14,10 @@ import msgspec
 
 from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.evaluation.pools import refuse_other_pools
+from harness.app.evaluation.scales import scale_of
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.evaluation.two_way import (
     Difference,
-    Kind,
     Table,
     compare_ratios,
     compare_two_way,
@@ -26,13 +26,13 @@ from harness.app.evaluation.two_way import (
     ratio_two_way,
     table,
 )
-from harness.app.grid.comparison.measures import MEASURES, Faults, SystemResult
+from harness.app.grid.comparison.measures import MEASURES, PARTS, Faults, SystemResult
 from harness.app.grid.comparison.plan import Plan, Prices, SystemCell
 from harness.core.messages import Struct, Usage
 
 PRS = "prs"
 """The pooled ratio; all other names are `MEASURES`'."""
-SHOWABLE: Mapping[str, Kind] = {name: kind for name, kind in MEASURES.items() if kind != "part"}
+SHOWABLE = tuple(name for name in MEASURES if name not in PARTS)
 GROUPED = ("conv_sr", "acceptance", "turns", "wi", PRS, "cred", "rec_sr", "recall_1", "recall_5")
 LOWER_IS_BETTER = frozenset(("turns", "tokens", "recommender_tokens", "calls", "leaked", "role_slips"))
 
@@ -181,7 +181,7 @@ def _row(
 
 
 def _estimates(tables: Mapping[str, Table]) -> dict[str, Estimate]:
-    estimates = {name: estimate_two_way(tables[name], kind) for name, kind in SHOWABLE.items()}
+    estimates = {name: estimate_two_way(tables[name], scale_of(name)) for name in SHOWABLE}
     return estimates | {PRS: ratio_two_way(tables["prs_gain"], tables["prs_room"])}
 
 
@@ -204,7 +204,7 @@ def _with_differences(rows: Sequence[Row], sheet: _Sheet, reference: str) -> lis
 def _difference(ours: Mapping[str, Table], reference: Mapping[str, Table], name: str) -> Difference:
     if name == PRS:
         return compare_ratios((ours["prs_gain"], ours["prs_room"]), (reference["prs_gain"], reference["prs_room"]))
-    return compare_two_way(ours[name], reference[name])
+    return compare_two_way(ours[name], reference[name], scale_of(name))
 
 
 def _groups(row: Row, sheet: _Sheet) -> list[Group]:

@@ -16,7 +16,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from harness.app.evaluation.statistics import Estimate
+from harness.app.evaluation.statistics import Estimate, interval_text
 from harness.app.grid.comparison.results import LOWER_IS_BETTER, Comparison, Row
 
 T = TypeVar("T")
@@ -107,10 +107,8 @@ def _cell(row: Row, metric: str) -> Text:
         return Text(MISSING)
     text = Text(f"{estimate.mean:.2f}", style="bold" if judged == "better" else "")
     text.append(WORSE if judged == "worse" else "")
-    if estimate.low is not None and estimate.high is not None:
-        text.append(f"\n[{estimate.low:.2f},{estimate.high:.2f}]", style="dim")
-    elif estimate.n > 1:
-        text.append("\n[no interval]", style="dim")
+    if interval := interval_text(estimate):
+        text.append(f"\n{interval.replace(', ', ',')}", style="dim")
     return text
 
 
@@ -243,8 +241,8 @@ def _latex_cell(row: Row, metric: str) -> str:
         return "--"
     mean = f"{estimate.mean:.2f}"
     shown = rf"\textbf{{{mean}}}" if judged == "better" else rf"{mean}$^\dagger$" if judged == "worse" else mean
-    interval = "" if estimate.low is None else rf" {{\scriptsize[{estimate.low:.2f}, {estimate.high:.2f}]}}"
-    return shown + interval
+    interval = interval_text(estimate)
+    return shown + (rf" {{\scriptsize{interval}}}" if interval else "")
 
 
 def _escape(text: str) -> str:

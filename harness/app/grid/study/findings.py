@@ -12,10 +12,10 @@ from typing import Literal
 
 import msgspec
 
-from harness.app.evaluation.metrics import RATES
 from harness.app.evaluation.pools import refuse_other_pools
+from harness.app.evaluation.scales import scale_of
 from harness.app.evaluation.statistics import Estimate, estimate
-from harness.app.evaluation.two_way import Difference, Kind, Table, compare_two_way, estimate_two_way, holm, table
+from harness.app.evaluation.two_way import Difference, Table, compare_two_way, estimate_two_way, holm, table
 from harness.app.grid.study.cell import ArmResult
 from harness.app.grid.study.plan import Plan
 from harness.core.messages import Struct
@@ -116,15 +116,14 @@ class Tables:
         return table({seed: found[seed].values[measure] for seed in seeds}, seeds, scenarios)
 
     def estimate(self, arm: str, measure: str, persona: str = "") -> Estimate:
-        kind: Kind = "rate" if measure in RATES | {"quit"} else "mean"
-        return estimate_two_way(self.table(arm, measure, self.seeds(arm), persona), kind)
+        return estimate_two_way(self.table(arm, measure, self.seeds(arm), persona), scale_of(measure))
 
     def difference(self, arm: str, other: str, measure: str) -> Difference:
         """arm - other over the seeds that both have."""
         seeds = [seed for seed in self.seeds(arm) if seed in self.seeds(other)]
         if not seeds:
             return Difference(mean=None, low=None, high=None, n=0, p=None)
-        return compare_two_way(self.table(arm, measure, seeds), self.table(other, measure, seeds))
+        return compare_two_way(self.table(arm, measure, seeds), self.table(other, measure, seeds), scale_of(measure))
 
     def mean_by_seed(self, arm: str, measure: str) -> dict[int, float | None]:
         found = self.results[arm]

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.app.evaluation.statistics import Estimate
+from harness.app.evaluation.statistics import Estimate, interval_text
 from harness.app.evaluation.two_way import Difference
 from harness.app.grid.study.findings import ArmRow, Claim, Findings
 from harness.app.grid.study.plan import Plan
@@ -96,13 +96,13 @@ def _cells(row: ArmRow, line: str) -> list[str]:
 def _estimate(value: Estimate, line: str) -> str:
     if value.mean is None:
         return "–"
-    return f"{value.mean:.2f}" + ("" if value.low is None else f"{line}[{value.low:.2f}, {value.high:.2f}]")
+    return f"{value.mean:.2f}{line}{interval_text(value)}".rstrip()
 
 
 def _difference(value: Difference | None, line: str) -> str:
     if value is None or value.mean is None:
         return ""
-    return f"{value.mean:+.2f}" + ("" if value.low is None else f"{line}[{value.low:+.2f}, {value.high:+.2f}]")
+    return f"{value.mean:+.2f}{line}{interval_text(value, signed=True)}".rstrip()
 
 
 def _said(claim: Claim) -> str:
