@@ -31,8 +31,10 @@ from harness.app.evaluation.statistics import estimate, paired_difference
 from harness.app.evaluation.summary import cell
 from harness.app.identity.sittings import differences
 from harness.app.report.page import world_of
-from harness.app.report.record import PHASE_TITLES, TRAIN, RunRecord, read_record
+from harness.app.report.record import RunRecord, read_record
 from harness.app.settings.config import operational, settings
+from harness.app.settings.phases import phase_title
+from harness.core.messages import TRAIN
 from harness.core.sections import one_line
 from harness.domain.knowledge_graph import KnowledgeGraph
 
@@ -127,7 +129,7 @@ def _results(a: RunRecord, b: RunRecord, phase: str) -> Table:
         and theirs[scenario].started.seed == episode.started.seed
     ]
     table = Table(
-        title=f"{PHASE_TITLES.get(phase, phase)}: {len(ours)} and {len(theirs)} dialogues, {len(paired)} paired",
+        title=f"{phase_title(phase)}: {len(ours)} and {len(theirs)} dialogues, {len(paired)} paired",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from experts.prompts import actor_messages, judge_messages, planner_messages, reasoner_messages
-from harness.app.report.record import TRAIN, read_record, visible
+from harness.app.report.record import read_record, visible
 from harness.app.settings.configfile import load_config
 from harness.app.setup.inputs import read_inputs
 from harness.core.errors import InputError
-from harness.core.messages import Item, Message, Scenario, State, Struct
+from harness.core.messages import TRAIN, Item, Message, Scenario, State, Struct
 from harness.domain.strategies import Strategy
 from learner.state_text import state_text
 from simulator.seeker import build_prompt

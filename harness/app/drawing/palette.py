@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.core.messages import TRAIN
 from harness.domain.strategies import Strategy
 
 _BY_GROUP = {
@@ -17,7 +18,7 @@ _BY_GROUP = {
     "none": ("#8a8f98",),
 }
 GROUPS = ("elicitation", "persuasion", "rapport", "none")
-PHASES = {"before": "#8a8f98", "warmup": "#3b7dd8", "train": "#2e9e6b", "rl": "#e8693e"}
+PHASES = {"before": "#8a8f98", "warmup": "#3b7dd8", TRAIN: "#2e9e6b", "rl": "#e8693e"}
 STOPS = {"judge": "#2e8b57", "user": "#88b04b", "quit": "#e8693e", "turns": "#8a8f98", "error": "#c23b4b"}
 OTHER = "#9c4dc4"
 DASHES = ("-", "--", ":", "-.")

@@ -16,6 +16,7 @@ from harness.app.evaluation.readings import Readings
 from harness.app.evaluation.scales import scale_of
 from harness.app.evaluation.serving import ServingReport
 from harness.app.evaluation.statistics import NOTHING, Estimate, estimate, interval_text, paired_difference
+from harness.app.settings.phases import phase_title
 from harness.core.log.checkedlines import FileMark
 from harness.core.log.episode import Episode
 from harness.core.messages import Struct, Usage
@@ -34,7 +35,6 @@ COLUMNS = {
     "evaluator_final": "eval. (end)",
     "judge_gap": "their gap",
 }
-PHASE_TITLES = {"before": "before\nwarm-up", "warmup": "after\nwarm-up (SFT)", "rl": "after\nRL"}
 
 
 class PhaseSummary(Struct, frozen=True, kw_only=True):
@@ -116,7 +116,7 @@ def table(summary: Summary) -> Table:
     shown = Table(title=f"World: {summary.world}", title_justify="left", box=box.SIMPLE_HEAD)
     shown.add_column("", no_wrap=True)
     for phase in summary.phases:
-        shown.add_column(PHASE_TITLES.get(phase.name, phase.name), justify="right", no_wrap=True)
+        shown.add_column(phase_title(phase.name).replace(" ", "\n", 1), justify="right", no_wrap=True)
     if summary.differences:
         shown.add_column("RL - warm-up\n(paired)", justify="right", no_wrap=True)
     for metric, title in COLUMNS.items():

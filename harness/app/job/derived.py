@@ -9,8 +9,7 @@ from harness.app.job.estimate import estimate
 from harness.app.job.metricsfile import metrics_lack
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs
-
-TRAIN = "train"
+from harness.core.messages import TRAIN
 
 
 def lacking(config: Config, inputs: Inputs, folder: Path) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from experts.prompts import actor_messages, judge_messages, planner_messages, reasoner_messages
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs
-from harness.core.messages import Message, State, Struct, Turn, Usage
+from harness.core.messages import TRAIN, Message, State, Struct, Turn, Usage
 from simulator.seeker import build_prompt
 
 _CHARACTERS_PER_TOKEN = 4
@@ -38,10 +38,10 @@ def estimate(config: Config, inputs: Inputs) -> Estimate:
     if config.learns:
         stages["warmup"] = config.evaluation.dialogues
     if config.learns and config.training_episodes:
-        stages |= {"train": config.training_episodes, "rl": config.evaluation.dialogues}
-    phases = {name: count for name, count in stages.items() if name in ("train", *config.evaluation.phases)}
+        stages |= {TRAIN: config.training_episodes, "rl": config.evaluation.dialogues}
+    phases = {name: count for name, count in stages.items() if name in (TRAIN, *config.evaluation.phases)}
     episodes = sum(phases.values())
-    evaluations = episodes - phases.get("train", 0)
+    evaluations = episodes - phases.get(TRAIN, 0)
     usage: dict[str, Usage] = {}
     state = State(episode="", seed=0, max_turns=config.conversation.max_turns, opening=_MESSAGE)
     scenario = inputs.held_out[0]

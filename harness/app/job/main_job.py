@@ -43,7 +43,8 @@ from harness.app.job.session import Session
 from harness.app.job.stoppable import run_stoppable
 from harness.app.job.summary import measures_of, read_summary, show, summarize, write_summary
 from harness.app.job.training import UNTRAINED, WARMED_UP, Training
-from harness.app.settings.config import Config, Phase
+from harness.app.settings.config import Config
+from harness.app.settings.phases import Phase
 from harness.app.setup.inputs import Inputs, read_inputs
 from harness.app.setup.servers import at
 from harness.app.setup.wiring import (

@@ -150,10 +150,10 @@ class Session:
             self.progress.turn()
         if episode is not None:
             self.outcomes.add(episode)
-            if self._finished is not None:
-                await self._finished.send(episode)
             gained = None if episode.failed else first_return(episode, self.config.rl.gamma, "literal")
             self.progress.ended(gained, episode.failed)
+            if self._finished is not None:
+                await self._finished.send(episode)
         self._watch.saw(event)
         self._budget.check()
 

@@ -23,6 +23,7 @@ from harness.core.log import rundir
 from harness.core.log.checkedlines import mark_of
 from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.log.rundigest import run_digest
+from harness.core.messages import TRAIN
 
 
 def measures_of(config: Config, inputs: Inputs) -> dict[str, Measure]:
@@ -40,7 +41,7 @@ def summarize(
     measures = measures_of(config, inputs)
     wanted = estimate(config, inputs).phases
     by_phase = {name: episodes.of(name) for name in wanted}
-    evaluations = {name: found for name, found in by_phase.items() if name != "train" and found}
+    evaluations = {name: found for name, found in by_phase.items() if name != TRAIN and found}
     phases = tuple(
         summarize_phase(name, found[0].started.policy_version, found, measures) for name, found in evaluations.items()
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from harness.app.drawing.svg import Series
 from harness.app.evaluation.metrics import first_return
 from harness.app.evaluation.statistics import Estimate, estimate
-from harness.app.report.record import TRAIN, RunRecord
+from harness.app.report.record import RunRecord
+from harness.core.messages import TRAIN
 from learner.returns import Horizon
 
 UPDATE_FIGURES = {

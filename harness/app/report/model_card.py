@@ -16,7 +16,8 @@ import msgspec
 from harness.app.evaluation.in_force import decisions_of
 from harness.app.evaluation.statistics import interval_text
 from harness.app.evaluation.summary import COLUMNS
-from harness.app.report.record import PHASE_TITLES, RunRecord
+from harness.app.report.record import RunRecord
+from harness.app.settings.phases import phase_title
 from harness.core.errors import InputError
 from learner.checkpoint import CheckpointMeta, load_checkpoint, newest_checkpoint
 
@@ -63,7 +64,7 @@ def card(record: RunRecord, meta: CheckpointMeta, world: str) -> str:
         f"| {title} | " + " | ".join(_value(phase.metrics.get(metric)) for phase in record.evaluations) + " |"
         for metric, title in COLUMNS.items()
     ]
-    headings = [PHASE_TITLES.get(phase.name, phase.name) for phase in record.evaluations]
+    headings = [phase_title(phase.name) for phase in record.evaluations]
     lines = [
         "---",
         "library_name: rso-harness",

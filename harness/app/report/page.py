@@ -25,8 +25,10 @@ from harness.app.report.health import simulator_health
 from harness.app.report.html import json_block, render
 from harness.app.report.judging import LABELS, correlation, judge_beside_evaluator, read_judge
 from harness.app.report.reader import groups_of, reader_data
-from harness.app.report.record import PHASE_TITLES, TRAIN, RunRecord, by_phase
+from harness.app.report.record import RunRecord, by_phase
 from harness.app.settings.config import Config, settings
+from harness.app.settings.phases import phase_title
+from harness.core.messages import TRAIN
 
 TITLES = {
     **COLUMNS,
@@ -84,10 +86,8 @@ def render_run(record: RunRecord) -> str:
         "phases": [(phase, title, phase_colour(phase)) for phase, title, _ in by_phase(record)],
         "headline": _headline(record),
         "counts": [(phase.episodes - phase.errors, phase.errors) for phase in record.evaluations],
-        "evaluations": [(phase.name, PHASE_TITLES.get(phase.name, phase.name)) for phase in record.evaluations],
-        "evaluation_legend": [
-            (PHASE_TITLES.get(phase.name, phase.name), phase_colour(phase.name)) for phase in record.evaluations
-        ],
+        "evaluations": [(phase.name, phase_title(phase.name)) for phase in record.evaluations],
+        "evaluation_legend": [(phase_title(phase.name), phase_colour(phase.name)) for phase in record.evaluations],
         "traits": _traits(record),
         "curves": _curves(record),
         "refused": [line for line in record.lines("update") if line.get("refused")],

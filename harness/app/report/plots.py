@@ -19,7 +19,8 @@ from harness.app.evaluation.shares import shares_over_progress
 from harness.app.grid.comparison.results import Comparison, Row
 from harness.app.grid.comparison.tables import name_of
 from harness.app.report.curves import return_series, update_series
-from harness.app.report.record import TRAIN, RunRecord, by_phase
+from harness.app.report.record import RunRecord, by_phase
+from harness.core.messages import TRAIN
 
 FIGURES = {"conv_sr": "Conv-SR", "wi": "WI (1-5)", "cred": "Cred (1-5)", "rec_sr": "Rec-SR", "recall_5": "R@5"}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([BM])(?![a-z])", re.IGNORECASE)

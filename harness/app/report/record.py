@@ -20,6 +20,7 @@ from harness.app.identity.sittings import Sitting, read_sittings
 from harness.app.job.metricsfile import read_metrics
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import config_from_tree
+from harness.app.settings.phases import PHASE_TITLES, phase_title
 from harness.core.errors import DataError, HarnessError, InputError
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
@@ -28,10 +29,6 @@ from harness.core.messages import Item, Struct
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy, strategy_set
 from simulator.datasets.redial import load_redial_graph
-
-TRAIN = "train"
-PHASE_TITLES = {"before": "before warm-up", "warmup": "after warm-up (SFT)", TRAIN: "RL training", "rl": "after RL"}
-"""In the order in which a run goes through them."""
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):
@@ -135,7 +132,7 @@ def title_of(item: str, items: Mapping[str, Item]) -> str:
 
 def by_phase(record: RunRecord) -> list[tuple[str, str, Sequence[Episode]]]:
     """(name, title, episodes) of every phase that has any."""
-    return [(phase, PHASE_TITLES.get(phase, phase), record.of(phase)) for phase in record.phases]
+    return [(phase, phase_title(phase), record.of(phase)) for phase in record.phases]
 
 
 def visible(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from harness.app.settings.phases import Phase
 from harness.core.messages import Struct
 
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
@@ -208,9 +209,6 @@ class Reward(Struct, frozen=True, kw_only=True):
     missing: the model wants to say something else, and what is left over tells nothing."""
     threshold: Share = 0.75
     """tau: a reward above it ends the conversation."""
-
-
-Phase = Literal["before", "warmup", "rl"]
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):

@@ -144,7 +144,7 @@ async def _readings(
 ) -> dict[str, Reading]:
     path = directory / READINGS
     known = read_readings(path)
-    waiting = [e for e in episodes if e.id not in known and e.ended is not None and e.ended.stop != "error"]
+    waiting = [e for e in episodes if e.id not in known and not e.failed]
     session.progress.begin(
         f"{directory.name}: examining", len(episodes), len(episodes) - len(waiting), unit=CONVERSATIONS
     )

@@ -115,7 +115,7 @@ def measure_cell(
     pool: str = "",
 ) -> SystemResult:
     """All values of one cell. ``popular``: item ids, most popular first, the list that needs no conversation."""
-    whole = [episode for episode in episodes if episode.ended is not None and episode.ended.stop != "error"]
+    whole = [episode for episode in episodes if not episode.failed]
     measures = headline(
         graph=graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
     )
@@ -211,7 +211,7 @@ def _faults(
     failures = Counter(
         episode.ended.failure.kind if episode.ended.failure else "unknown"
         for episode in episodes
-        if episode.ended is not None and episode.ended.stop == "error"
+        if episode.ended is not None and episode.failed
     )
     scores = [transition.score for episode in episodes for transition in episode.transitions]
     read = [readings[episode.id] for episode in whole if episode.id in readings]

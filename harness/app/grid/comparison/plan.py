@@ -177,7 +177,7 @@ def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = (
 
 
 def _training(config: Config, system: System, dataset: str, model: str, seed: int) -> Training | None:
-    learns = config.planner.kind in ("encoder", "tabular") and "planner" not in config.network.without
+    learns = config.learns and "planner" not in config.network.without
     if system.kind != RSO or system.stage == "untrained" or not learns:
         return None
     # Ablations take experts away from the planner that was trained with all of them.

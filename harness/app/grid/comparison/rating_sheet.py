@@ -59,7 +59,7 @@ def draw_sheet(
     by_system: dict[str, list[tuple[str, Episode]]] = {}
     for cell, played in episodes.items():
         for episode in played:
-            if episode.ended is not None and episode.ended.stop != "error" and episode.transitions:
+            if episode.transitions and not episode.failed:
                 by_system.setdefault(systems[cell], []).append((cell, episode))
     for options in by_system.values():
         options.sort(key=lambda option: uniform("rating sheet", option[0], option[1].id))

@@ -93,7 +93,7 @@ def measure(cell: ArmCell, folder: Path, seconds: float, limit: int | None = Non
         scenarios=tuple(e.started.scenario.id for e in found),
         weights=load_checkpoint(newest).meta.weights_hash if newest else "",
         seconds=seconds,
-        errors=sum(e.ended is not None and e.ended.stop == "error" for e in episodes),
+        errors=sum(e.failed for e in episodes),
         values={name: by_scenario(found, value) for name, value in measures.items()},
         personas={e.started.scenario.id: e.started.scenario.persona.name for e in found},
         shares=shares_over_progress(found, inputs.strategies),
@@ -105,7 +105,7 @@ def measure(cell: ArmCell, folder: Path, seconds: float, limit: int | None = Non
 def _curve(trained: Sequence[Episode], config: Config) -> tuple[Point, ...]:
     points = []
     for start in range(0, len(trained), CURVE_EPISODES):
-        part = [e for e in trained[start : start + CURVE_EPISODES] if e.ended is not None and e.ended.stop != "error"]
+        part = [e for e in trained[start : start + CURVE_EPISODES] if not e.failed]
         chosen = [t.decision.entropy for e in part for t in e.transitions if t.decision is not None]
         points.append(
             Point(

@@ -133,7 +133,7 @@ class Tables:
 def _row(plan: Plan, study: Tables, arm: str) -> ArmRow:
     base = plan.file.study.base
     config = plan.config(arm)
-    learns = config.planner.kind in ("encoder", "tabular") and "rl" in config.evaluation.phases
+    learns = config.learns and "rl" in config.evaluation.phases
     personas = sorted(set(next(iter(study.results[arm].values())).personas.values()))
     return ArmRow(
         arm=arm,

@@ -74,7 +74,7 @@ class ArmCell(Cell, frozen=True, kw_only=True):
 
     def dialogues(self, scenarios: int) -> tuple[int, int]:
         config = self.resolved()
-        learns = config.planner.kind in ("encoder", "tabular") and not self.search
+        learns = config.learns and not self.search
         phases = [phase for phase in config.evaluation.phases if learns or phase == "before"]
         return scenarios * len(phases), config.training_episodes if learns else 0
 
