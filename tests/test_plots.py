@@ -9,7 +9,7 @@ from test_report import write_comparison
 
 from harness.app.commands.plot import plot
 from harness.app.drawing.palette import series_colour, series_dash
-from harness.app.report.plots import size_of
+from harness.app.grid.comparison.figures import size_of
 from harness.core.errors import InputError
 
 

@@ -16,13 +16,13 @@ from markupsafe import Markup
 from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, series_colour
 from harness.app.evaluation.in_force import decisions_of
+from harness.app.grid.comparison.figures import FIGURES
 from harness.app.grid.comparison.plan import ComparisonFile, SystemCell
 from harness.app.grid.comparison.results import GROUPED, Comparison, Row
 from harness.app.grid.comparison.tables import LEVELS, TABLE_IV, TABLE_V, name_of, verdict
 from harness.app.report.health import TITLES as FLAWS
 from harness.app.report.html import json_block, render
 from harness.app.report.page import STOP_TITLES
-from harness.app.report.plots import FIGURES
 from harness.app.report.reader import Group, reader_data
 from harness.app.report.record import read_record
 from harness.core.errors import InputError

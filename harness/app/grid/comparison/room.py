@@ -9,10 +9,11 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from harness.app.drawing.figures import write
 from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.grid.cell import Cell, finished
-from harness.app.grid.comparison import figures
 from harness.app.grid.comparison.cell import TRAININGS
+from harness.app.grid.comparison.figures import comparison_figures
 from harness.app.grid.comparison.measures import SystemResult
 from harness.app.grid.comparison.plan import Plan, Training
 from harness.app.grid.comparison.planners import checkpoint_of, trained
@@ -86,11 +87,8 @@ class ComparisonRoom:
         rundir.write_atomically(folder / "results.csv", rows_csv(comparison).encode())
         rundir.write_atomically(folder / "groups.csv", groups_csv(comparison).encode())
         rundir.write_atomically(folder / "tables.tex", latex(comparison).encode())
-        for dataset in plan.file.datasets:
-            for name, draw in (("ablations", figures.ablations), ("scale", figures.scale)):
-                picture = draw(comparison, dataset)
-                if picture is not None:
-                    rundir.write_atomically(folder / f"{name}_{dataset}.svg", picture)
+        for name, figure in comparison_figures(comparison):
+            write(figure, folder, name)
         if results:
             # Into a pipe or a file the tables go at their full width.
             paper = console if console.is_terminal else Console(file=console.file, width=WIDTH)
