@@ -12,16 +12,14 @@ from __future__ import annotations
 import msgspec
 
 from experts.prompts import actor_messages
-from experts.replies import ActorReply, read_actor_reply, read_cut_actor_reply
+from experts.replies import ActorReply, read_spoken
 from harness.core import seeds
-from harness.core.errors import ReplyError
 from harness.core.messages import ChatRequest, Item, State
-from harness.core.model.glimpse import glimpse_of
+from harness.core.model.asking import ask
 from harness.core.seams import ChatModel
 from harness.domain.strategies import Strategy
 
 ROLE = "actor"
-_TRIES = 2
 
 
 class Actor:
@@ -32,15 +30,13 @@ class Actor:
         model: ChatModel,
         strategies: tuple[Strategy, ...],
         *,
-        temperature: float = 0.7,
-        max_tokens: int = 220,
-        stop: tuple[str, ...] = (),
+        temperature: float,
+        max_tokens: int,
     ) -> None:
         self._model = model
         self._strategies = {strategy.key: strategy for strategy in strategies}
         self._temperature = temperature
         self._max_tokens = max_tokens
-        self._stop = stop
 
     async def speak(
         self, state: State, *, strategy: str | None, preferences: str = "", candidates: tuple[Item, ...] = ()
@@ -55,37 +51,20 @@ class Actor:
             preferences=preferences,
             candidates=candidates,
         )
-        on_table = table(state)
-        for attempt in range(_TRIES):
-            reply = await self._model.complete(
-                ChatRequest(
-                    role=ROLE,
-                    episode=state.episode,
-                    turn=state.turn,
-                    messages=messages,
-                    max_tokens=self._max_tokens,
-                    temperature=self._temperature,
-                    seed=seeds.request_seed(state.seed, state.turn, ROLE, attempt),
-                    stop=self._stop,
-                    json_schema=reply_schema(len(candidates)),
-                )
-            )
-            text = reply.texts[0] if reply.texts else ""
-            spoken = read_actor_reply(text, candidates, on_table)
-            if spoken is None and reply.usage.truncated:
-                spoken = read_cut_actor_reply(text, candidates)
-            if spoken is not None:
-                return spoken
-        raise ReplyError(
-            f"the actor gave no readable reply in {_TRIES} tries in turn {state.turn}; it said {glimpse_of(reply)} "
-            "where a JSON object was asked for by a schema (`doctor` tells whether the server enforces one)"
+        return await ask(
+            self._model,
+            lambda attempt: ChatRequest(
+                role=ROLE,
+                episode=state.episode,
+                turn=state.turn,
+                messages=messages,
+                max_tokens=self._max_tokens,
+                temperature=self._temperature,
+                seed=seeds.request_seed(state.seed, state.turn, ROLE, attempt),
+                json_schema=reply_schema(len(candidates)),
+            ),
+            lambda reply: read_spoken(reply, candidates, state),
         )
-
-
-def table(state: State) -> frozenset[str]:
-    """Ids of the items under discussion: those of the latest turn that recommended any."""
-    latest = next((turn.recommended for turn in reversed(state.turns) if turn.recommended), ())
-    return frozenset(latest)
 
 
 def reply_schema(candidates: int) -> msgspec.Raw:

@@ -24,7 +24,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from experts.actor import table
 from experts.entity_index import Embed, EntityIndex, Vectors
 from experts.replies import Preferences, read_preferences
 from harness.core.errors import ExpertError
@@ -149,4 +148,4 @@ def _last_messages(state: State) -> str:
 
 def _left_behind(state: State) -> set[str]:
     """Items recommended in earlier turns that are no longer on the table."""
-    return {item_id for turn in state.turns for item_id in turn.recommended} - table(state)
+    return {item_id for turn in state.turns for item_id in turn.recommended} - state.discussed

@@ -19,14 +19,13 @@ from experts.replies import read_letter
 from experts.reward import MASS_FLOOR, read_labels
 from harness.core import seeds
 from harness.core.errors import ReplyError
-from harness.core.messages import ChatRequest, Decision, State, Struct
-from harness.core.model.glimpse import glimpse_of
+from harness.core.messages import ChatReply, ChatRequest, Decision, State, Struct
+from harness.core.model.asking import ask
 from harness.core.seams import ChatModel
 from harness.domain.strategies import Strategy
 
 ROLE = "planner"
 SAMPLES = 10
-_TRIES = 2
 _MAX_TOKENS = 8
 """Room for a letter and the strategy's name, where a server cannot constrain the reply."""
 
@@ -74,32 +73,32 @@ class PromptedPlanner:
         )
 
     async def _read(self, state: State) -> _Chosen:
-        for attempt in range(_TRIES):
-            reply = await self._model.complete(self._request(state, attempt, labels=self._letters))
-            reading = read_labels(reply.label_logprobs, self._temperature, self._letters)
-            if reading is not None:
-                if reading.label_mass < self._mass_floor:
-                    raise ReplyError(
-                        f"the strategies' letters are {reading.label_mass:.2g} of the planner's next token in turn "
-                        f"{state.turn}, below reward.mass_floor = {self._mass_floor:g}: it wants to say something else"
-                    )
-                return _Chosen(distribution=reading.distribution, label_mass=reading.label_mass)
-        raise ReplyError(f"the planner's label probabilities could not be read in turn {state.turn}")
+        reading = await ask(
+            self._model,
+            lambda attempt: self._request(state, attempt, labels=self._letters),
+            lambda reply: read_labels(reply.label_logprobs, self._temperature, self._letters),
+        )
+        if reading.label_mass < self._mass_floor:
+            raise ReplyError(
+                f"the strategies' letters are {reading.label_mass:.2g} of the planner's next token in turn "
+                f"{state.turn}, below reward.mass_floor = {self._mass_floor:g}: it wants to say something else"
+            )
+        return _Chosen(distribution=reading.distribution, label_mass=reading.label_mass)
 
     async def _sampled(self, state: State) -> _Chosen:
         invalid = 0
-        for attempt in range(_TRIES):
-            reply = await self._model.complete(self._request(state, attempt, n=SAMPLES))
-            read = [read_letter(text, self._letters) for text in reply.texts]
-            counts = Counter(letter for letter in read if letter is not None)
-            invalid += len(read) - counts.total()
-            if counts:
-                return _Chosen(
-                    distribution=tuple(counts[letter] / counts.total() for letter in self._letters), invalid=invalid
-                )
-        raise ReplyError(
-            f"the planner named no strategy in {invalid} replies in turn {state.turn}; it said {glimpse_of(reply)}"
-        )
+
+        def read(reply: ChatReply) -> _Chosen | None:
+            nonlocal invalid
+            letters = [read_letter(text, self._letters) for text in reply.texts]
+            counts = Counter(letter for letter in letters if letter is not None)
+            invalid += len(letters) - counts.total()
+            if not counts:
+                return None
+            shares = tuple(counts[letter] / counts.total() for letter in self._letters)
+            return _Chosen(distribution=shares, invalid=invalid)
+
+        return await ask(self._model, lambda attempt: self._request(state, attempt, n=SAMPLES), read)
 
     def _request(self, state: State, attempt: int, *, n: int = 1, labels: tuple[str, ...] = ()) -> ChatRequest:
         return ChatRequest(

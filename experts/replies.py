@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
-from harness.core.messages import Item, Struct
+from harness.core.messages import ChatReply, Item, State, Struct
 from harness.core.sections import one_line
 from harness.domain.titles import TitleIndex
 
@@ -141,6 +141,14 @@ class _ActorObject(msgspec.Struct):
     # Unlike our own records it tolerates further keys; a model may add a thought.
     text: str
     items: object = None
+
+
+def read_spoken(reply: ChatReply, candidates: Sequence[Item], state: State) -> ActorReply | None:
+    """A reply's message: of a whole object, or of one that was cut at the token limit; None where it is broken."""
+    spoken = read_actor_reply(reply.texts[0], candidates, state.discussed)
+    if spoken is None and reply.usage.truncated:
+        return read_cut_actor_reply(reply.texts[0], candidates)
+    return spoken
 
 
 def read_actor_reply(reply: str, candidates: Sequence[Item], on_table: frozenset[str]) -> ActorReply | None:

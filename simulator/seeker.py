@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import re
 
-from harness.core.errors import ReplyError
 from harness.core.messages import ChatRequest, Goal, Item, Message, Scenario, SeekerReply, State
-from harness.core.model.glimpse import glimpse_of
+from harness.core.model.asking import ask
 from harness.core.seams import ChatModel
 from harness.core.sections import prompt, render_dialogue
 from harness.core.seeds import request_seed
@@ -92,25 +91,21 @@ def parse_reply(text: str) -> SeekerReply | None:
 
 
 class LLMSeeker:
-    """A `Seeker` played by a model.
+    """A `Seeker` played by a model; ``temperature`` and ``max_tokens`` go to it as they are."""
 
-    ``temperature`` and ``max_tokens`` go to the model as they are; an unusable reply is asked for again ``repairs``
-    times with a fresh seed, then it is a `ReplyError` that censors the conversation.
-    """
-
-    def __init__(self, model: ChatModel, *, temperature: float, max_tokens: int, repairs: int = 1) -> None:
+    def __init__(self, model: ChatModel, *, temperature: float, max_tokens: int) -> None:
         self._model = model
         self._temperature = temperature
         self._max_tokens = max_tokens
-        self._repairs = repairs
 
     async def reply(self, scenario: Scenario, state: State) -> SeekerReply:
         """The answer to the last message; the opening (turn 0) where nothing was said, which never ends the talk."""
         opening = not state.history
         turn = 0 if opening else len(state.turns)
         messages = build_prompt(scenario, state)
-        for attempt in range(self._repairs + 1):
-            request = ChatRequest(
+        parsed = await ask(
+            self._model,
+            lambda attempt: ChatRequest(
                 role=ROLE,
                 episode=state.episode,
                 turn=turn,
@@ -120,15 +115,10 @@ class LLMSeeker:
                 seed=request_seed(state.seed, turn, ROLE, attempt),
                 stop=("\nRecommender:",),
                 pattern=PATTERN,
-            )
-            answer = await self._model.complete(request)
-            parsed = parse_reply(answer.texts[0])
-            if parsed is not None:
-                return SeekerReply(text=parsed.text, feelings=parsed.feelings) if opening else parsed
-        raise ReplyError(
-            f"the seeker gave no usable reply in turn {turn} of episode {state.episode} "
-            f"within {self._repairs + 1} attempts; it said {glimpse_of(answer)}"
+            ),
+            lambda answer: parse_reply(answer.texts[0]),
         )
+        return SeekerReply(text=parsed.text, feelings=parsed.feelings) if opening else parsed
 
 
 def leaks_target(text: str, item: Item) -> bool:

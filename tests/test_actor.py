@@ -6,19 +6,19 @@ import json
 
 import msgspec
 import pytest
+from support.experts import an_actor
 from support.fakes import AFFAIR, FILMS, FakeChatModel, cut_off, in_order, run_on_fake_clock, state_of
 
-from experts.actor import Actor, reply_schema
+from experts.actor import reply_schema
 from experts.replies import ActorReply
 from harness.core.errors import ReplyError
-from harness.domain.strategies import STRATEGIES
 
 STATE = state_of("I like crime films")
 
 
 def speak(*answers, state=STATE, candidates=FILMS, strategy="credibility"):
     model = FakeChatModel(in_order(*answers))
-    actor = Actor(model, STRATEGIES)
+    actor = an_actor(model)
 
     async def main():
         return await actor.speak(state, strategy=strategy, preferences="Wants: crime", candidates=candidates)

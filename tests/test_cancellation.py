@@ -5,15 +5,14 @@ from pathlib import Path
 
 import trio
 from support.episodes import started
+from support.experts import a_reasoner, an_actor
 from support.fakes import FILMS, Answer, FakeChatModel, hashed_words
 from trio.testing import MockClock
 
-from experts.actor import Actor
 from experts.entity_index import build_index
 from experts.fact_retriever import FactRetriever
 from experts.network import NetworkOfExperts
 from experts.planner import Planner
-from experts.preference_reasoner import PreferenceReasoner
 from experts.reward import RewardExpert
 from harness.core.conversation import Cast, converse
 from harness.core.lane import run_inline
@@ -62,9 +61,9 @@ async def cancelled_at(step: int, path: Path) -> int:
     model, ledger = FakeChatModel(answer, seconds=1.0), Ledger()
     metered = ledger.metered(model)
     network = NetworkOfExperts(
-        actor=Actor(metered, STRATEGIES),
+        actor=an_actor(metered),
         planner=Planner(lambda version: Uniform(), STRATEGIES),
-        reasoner=PreferenceReasoner(metered),
+        reasoner=a_reasoner(metered),
         retriever=FactRetriever(GRAPH, INDEX, hashed_words),
         reward=RewardExpert(metered, mode="samples"),
         run_sync=run_inline,

@@ -23,9 +23,10 @@ from support.http_server import Answer, Asked, Fault, http_server
 from harness.core.errors import CallError, HarnessError, InputError, RunStopped
 from harness.core.messages import ChatRequest, Message, Usage
 from harness.core.model.limit import InFlightLimit
-from harness.core.model.llm import Capabilities, OpenAIChat, TooFewReplies
+from harness.core.model.llm import OpenAIChat, TooFewReplies
 from harness.core.model.retry import RetryPolicy
 from harness.core.model.wire import UnreadableReply, decode_chat, encode_chat
+from harness.core.seams import Capabilities
 
 KEY = "quite-secret-0123456789"  # of a shape that no pattern knows
 Answering = Callable[[httpx2.Request], Awaitable[httpx2.Response]]

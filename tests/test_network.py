@@ -6,14 +6,13 @@ import json
 
 import pytest
 import trio
+from support.experts import a_reasoner, an_actor
 from support.fakes import FILMS, FakeChatModel, hashed_words, run_on_fake_clock, state_of
 
-from experts.actor import Actor
 from experts.entity_index import build_index
 from experts.fact_retriever import FactRetriever
 from experts.network import NetworkOfExperts
 from experts.planner import Planner
-from experts.preference_reasoner import PreferenceReasoner
 from experts.reward import RewardExpert
 from harness.core.errors import CallError, ExpertError, RunStopped
 from harness.core.lane import run_inline
@@ -52,9 +51,9 @@ def asked(request) -> dict[str, str]:
 
 def network(model, *, policy_at=OneHot, run_sync=run_inline, **left_out) -> NetworkOfExperts:
     experts = {
-        "actor": Actor(model, STRATEGIES),
+        "actor": an_actor(model),
         "planner": Planner(policy_at, STRATEGIES),
-        "reasoner": PreferenceReasoner(model),
+        "reasoner": a_reasoner(model),
         "retriever": FactRetriever(GRAPH, INDEX, hashed_words),
         "reward": RewardExpert(model, mode="samples"),
     }
@@ -152,9 +151,9 @@ def test_planner_and_reasoner_work_side_by_side():
 
     model = FakeChatModel(answer, seconds=3)
     built = NetworkOfExperts(
-        actor=Actor(model, STRATEGIES),
+        actor=an_actor(model),
         planner=Planner(OneHot, STRATEGIES),
-        reasoner=PreferenceReasoner(model),
+        reasoner=a_reasoner(model),
         run_sync=slow,
     )
 

@@ -7,10 +7,10 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.experts import a_reasoner
 from support.fakes import FakeChatModel, run_on_fake_clock, state_of
 
 from experts import preference_reasoner
-from experts.preference_reasoner import PreferenceReasoner
 from experts.replies import tidy_preferences
 from harness.core.messages import ChatRequest
 from simulator import seeker
@@ -59,6 +59,4 @@ def test_the_reasoner_sends_its_pattern() -> None:
         assert request.pattern == preference_reasoner.PATTERN
         return "Wants: crime"
 
-    assert (
-        run_on_fake_clock(PreferenceReasoner(FakeChatModel(answer)).infer, state_of("I like crime")) == "Wants: crime"
-    )
+    assert run_on_fake_clock(a_reasoner(FakeChatModel(answer)).infer, state_of("I like crime")) == "Wants: crime"

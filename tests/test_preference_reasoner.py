@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from support.experts import a_reasoner
 from support.fakes import FakeChatModel, in_order, run_on_fake_clock, state_of
 
-from experts.preference_reasoner import PreferenceReasoner
 from experts.replies import Preferences, read_preferences, tidy_preferences
 from harness.core.errors import CallError, ReplyError
 
@@ -13,7 +13,7 @@ STATE = state_of("I want a thriller")
 
 
 def infer(model, state=STATE):
-    return run_on_fake_clock(PreferenceReasoner(model).infer, state)
+    return run_on_fake_clock(a_reasoner(model).infer, state)
 
 
 def test_lines_are_kept_and_ordered():

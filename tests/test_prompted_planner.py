@@ -22,7 +22,8 @@ from harness.app.settings.configfile import load_config
 from harness.core.errors import ConfigError, ReplyError
 from harness.core.log.loggedepisodes import read_episodes
 from harness.core.messages import Decision, State
-from harness.core.model.llm import Capabilities, OpenAIChat
+from harness.core.model.llm import OpenAIChat
+from harness.core.seams import Capabilities
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import STRATEGIES, strategy_set
 from simulator.scripted.roles import World, read

@@ -95,7 +95,7 @@ def test_an_unusable_reply_is_asked_for_again_with_another_seed():
 
 def test_repair_is_bounded_and_ends_in_a_reply_error():
     model = Script("", " ", "Reply: too late")
-    with pytest.raises(ReplyError, match="turn 1 of episode e"):
+    with pytest.raises(ReplyError, match="the seeker gave no readable reply in 2 tries in turn 1"):
         play(model, PLAYED)
     assert len(model.requests) == 2
 

@@ -18,7 +18,7 @@ from harness.core.log.checkedlines import record_of
 from harness.core.log.eventlog import open_log
 from harness.core.log.tape import NotRecorded, Recorded, open_tape, request_digest
 from harness.core.messages import ChatReply, ChatRequest, Message, Usage
-from harness.core.model.llm import Capabilities
+from harness.core.seams import Capabilities
 from harness.core.sections import prompt
 
 any_text = st.text(st.characters(exclude_categories=())) | st.sampled_from(["\ue000", "\ud800", "\x00\u2028\n### A\n"])

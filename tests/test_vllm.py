@@ -216,7 +216,7 @@ def test_patterns_give_replies_that_can_be_read(host: Host) -> None:
 
     async def main() -> str:
         async with host.client() as chat:
-            return await PreferenceReasoner(chat, max_tokens=200).infer(state)
+            return await PreferenceReasoner(chat, temperature=0.2, max_tokens=200).infer(state)
 
     assert trio.run(main).startswith("Wants: ")
     (reply,) = ask(host, request("Greet me.", pattern=seeker.PATTERN, max_tokens=200))
@@ -228,7 +228,7 @@ def test_patterns_give_replies_that_can_be_read(host: Host) -> None:
 def test_the_actor_speaks(host: Host) -> None:
     async def main() -> str:
         async with host.client() as chat:
-            actor = Actor(chat, strategy_set("rso13"), max_tokens=80)
+            actor = Actor(chat, strategy_set("rso13"), temperature=0.7, max_tokens=80)
             state = state_of("I want a crime film")
             return (await actor.speak(state, strategy=strategy_set("rso13")[0].key, candidates=FILMS)).text
 

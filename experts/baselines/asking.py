@@ -1,8 +1,4 @@
-"""One model call of a baseline with bounded repair, and the search that all baselines share.
-
-The same rules as the RSO actor's: another seed for each try, then the turn fails as data (`ReplyError`). Left out: what
-is asked and how the answer is read, which differ from system to system.
-"""
+"""How a baseline asks its model, and the search that all baselines share."""
 
 from __future__ import annotations
 
@@ -13,9 +9,8 @@ import msgspec
 
 from experts.fact_retriever import RetrieverQuery
 from harness.core import seeds
-from harness.core.errors import ReplyError
 from harness.core.messages import ChatReply, ChatRequest, Evidence, Message, State
-from harness.core.model.glimpse import glimpse_of
+from harness.core.model import asking
 from harness.core.seams import ChatModel
 
 T = TypeVar("T")
@@ -23,7 +18,6 @@ T = TypeVar("T")
 Search = Callable[[RetrieverQuery], Awaitable[Evidence]]
 """The shared retriever, as a lane's ``ask``."""
 
-_TRIES = 2
 _NO_SCHEMA = msgspec.Raw(b"")
 
 
@@ -44,25 +38,20 @@ async def ask(
 
     ``round_`` tells calls of one role in one turn apart, so that each has its own luck.
     """
-    for attempt in range(_TRIES):
-        reply = await model.complete(
-            ChatRequest(
-                role=role,
-                episode=state.episode,
-                turn=state.turn,
-                messages=messages,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                seed=seeds.request_seed(state.seed, state.turn, role, round_, attempt),
-                choices=choices,
-                json_schema=json_schema,
-            )
-        )
-        found = read(reply) if reply.texts else None
-        if found is not None:
-            return found
-    raise ReplyError(
-        f"the {role} gave no readable reply in {_TRIES} tries in turn {state.turn}; it said {glimpse_of(reply)}"
+    return await asking.ask(
+        model,
+        lambda attempt: ChatRequest(
+            role=role,
+            episode=state.episode,
+            turn=state.turn,
+            messages=messages,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seeds.request_seed(state.seed, state.turn, role, round_, attempt),
+            choices=choices,
+            json_schema=json_schema,
+        ),
+        read,
     )
 
 

@@ -20,10 +20,9 @@ from msgspec.structs import replace
 from experts.actor import reply_schema
 from experts.baselines.asking import Search, ask
 from experts.baselines.clarifying import clarify
-from experts.baselines.prompted import read_reply
 from experts.fact_retriever import RetrieverQuery
 from experts.prompts import render_candidates
-from experts.replies import ActorReply
+from experts.replies import ActorReply, read_spoken
 from harness.core.messages import ChatReply, Item, RecommenderTurn, State, Struct
 from harness.core.seams import ChatModel
 from harness.core.sections import one_line, prompt, render_dialogue
@@ -167,7 +166,7 @@ class PCCRS:
             PERSUADER,
             state,
             messages,
-            lambda reply: read_reply(reply, (item,), state),
+            lambda reply: read_spoken(reply, (item,), state),
             temperature=self._temperature,
             max_tokens=self._max_tokens,
             json_schema=reply_schema(1),

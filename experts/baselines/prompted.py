@@ -9,12 +9,12 @@ decoding, so that a difference is not one of formats.
 
 from __future__ import annotations
 
-from experts.actor import reply_schema, table
+from experts.actor import reply_schema
 from experts.baselines.asking import Search, ask
 from experts.fact_retriever import RetrieverQuery
 from experts.prompts import render_candidates
-from experts.replies import ActorReply, read_actor_reply, read_cut_actor_reply
-from harness.core.messages import ChatReply, Item, Message, RecommenderTurn, State
+from experts.replies import read_spoken
+from harness.core.messages import Item, Message, RecommenderTurn, State
 from harness.core.seams import ChatModel
 from harness.core.sections import prompt, render_dialogue
 
@@ -56,7 +56,7 @@ class PromptedCRS:
             ROLE,
             state,
             _messages(state, candidates),
-            lambda reply: read_reply(reply, candidates, state),
+            lambda reply: read_spoken(reply, candidates, state),
             temperature=self._temperature,
             max_tokens=self._max_tokens,
             json_schema=reply_schema(len(candidates)),
@@ -64,14 +64,6 @@ class PromptedCRS:
         return RecommenderTurn(
             response=spoken.text, recommended=spoken.recommended, ranking=evidence.ranking, facts=evidence.facts
         )
-
-
-def read_reply(reply: ChatReply, candidates: tuple[Item, ...], state: State) -> ActorReply | None:
-    """A structured reply by the RSO actor's rules: validated against the candidates, a cut one by its text."""
-    spoken = read_actor_reply(reply.texts[0], candidates, table(state))
-    if spoken is None and reply.usage.truncated:
-        return read_cut_actor_reply(reply.texts[0], candidates)
-    return spoken
 
 
 def _messages(state: State, candidates: tuple[Item, ...]) -> tuple[Message, ...]:

@@ -119,6 +119,11 @@ class State(Struct, frozen=True, kw_only=True):
             said.append(Utterance(speaker="seeker", text=turn.reply))
         return tuple(utterance for utterance in said if utterance.text)
 
+    @property
+    def discussed(self) -> frozenset[str]:
+        """Ids of the items under discussion: those of the latest turn that recommended any."""
+        return frozenset(next((turn.recommended for turn in reversed(self.turns) if turn.recommended), ()))
+
     def after(self, turn: Turn) -> State:
         """The state with one more turn."""
         return msgspec.structs.replace(self, turns=(*self.turns, turn))

@@ -1,4 +1,4 @@
-"""Every swap point of the system, each a Protocol with one method.
+"""Every swap point of the system, each a Protocol with one method (a served model has two).
 
 A new baseline is a `Recommender`, a new simulated user a `Seeker`, a new reward a `Judge`, a new planner a `Policy`, a
 new server or a recording a `ChatModel`, a new corpus a `Dataset`. Nothing else needs to know. Implementations raise
@@ -19,6 +19,7 @@ from harness.core.messages import (
     Score,
     SeekerReply,
     State,
+    Struct,
 )
 
 
@@ -64,6 +65,23 @@ class ChatModel(Protocol):
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """One call; n replies, or the labels' log-probabilities."""
+        ...
+
+
+class Capabilities(Struct, frozen=True, kw_only=True):
+    """What a server offers beyond the plain chat API (found by asking it once)."""
+
+    label_logprobs: bool
+    """Log-probabilities of given tokens in one decode step (vLLM, scripted); without it, rewards are sampled."""
+    choices: bool
+    """Replies constrained to given strings or patterns; without it, the prompt alone asks for them."""
+
+
+class Served(ChatModel, Protocol):
+    """A `ChatModel` that knows what its server offers: `harness.core.model.llm.OpenAIChat`, or a tape of one."""
+
+    async def capabilities(self) -> Capabilities:
+        """What the server offers; it is asked once."""
         ...
 
 

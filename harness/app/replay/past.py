@@ -24,9 +24,9 @@ from harness.core.errors import ExpertError, InputError
 from harness.core.log import rundir
 from harness.core.log.episode import Episode, build
 from harness.core.log.loggedepisodes import EpisodeIndex
-from harness.core.log.tape import TAPE, NotRecorded, Recorded, Served
+from harness.core.log.tape import TAPE, NotRecorded, Recorded
 from harness.core.messages import TRAIN, Event, State, Struct
-from harness.core.seams import Immediate, Policy
+from harness.core.seams import Immediate, Policy, Served
 
 LIVE = 32
 """Conversations at a time: enough for the lanes to batch, few enough that all of a long tape's states fit."""

@@ -28,9 +28,8 @@ from harness.app.settings.config import Config, Roles
 from harness.app.setup.wiring import open_models
 from harness.core.errors import ExpertError, InputError
 from harness.core.log.episode import Episode
-from harness.core.log.tape import Served
 from harness.core.messages import Struct
-from harness.core.seams import Judge
+from harness.core.seams import Judge, Served
 
 JUDGES = ("reward", "evaluator")
 

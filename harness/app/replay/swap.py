@@ -25,8 +25,9 @@ from harness.app.settings.config import Config, Roles
 from harness.app.setup.wiring import open_models
 from harness.core.errors import InputError
 from harness.core.log.episode import Episode
-from harness.core.log.tape import NotRecorded, Served
+from harness.core.log.tape import NotRecorded
 from harness.core.messages import Struct
+from harness.core.seams import Served
 
 SWAPPED = "the swapped expert"
 """Name under which the live model plays its one role; no config can use it (a blank is no part of a name)."""

@@ -41,13 +41,12 @@ from harness.app.setup.servers import open_server
 from harness.core.conversation import Cast, Spent
 from harness.core.errors import ExpertError, InputError
 from harness.core.lane import Lane, batch_lane, call_lane
-from harness.core.log.tape import Served
 from harness.core.messages import Scenario, Score, SeekerReply, State
 from harness.core.model.ledger import Ledger
 from harness.core.model.llm import OpenAIChat
 from harness.core.model.retry import RetryPolicy
 from harness.core.model.server import ensure_port_free
-from harness.core.seams import ChatModel, Policy, Recommender
+from harness.core.seams import ChatModel, Policy, Recommender, Served
 from harness.domain.strategies import Strategy
 from harness.domain.text_encoder import MINILM, Dtype, TextEncoder, load_encoder, use_one_thread
 from learner.encoder_policy import EncoderPolicy

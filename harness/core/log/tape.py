@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import msgspec
 import trio
@@ -33,21 +33,13 @@ from harness.core.errors import CallError, DataError, HarnessError, RunStopped
 from harness.core.log.checkedlines import chain_of, read_lines, repair, write_whole
 from harness.core.log.codec import decode_record, encode_record
 from harness.core.messages import ChatReply, ChatRequest, Struct, Usage
-from harness.core.model.llm import Capabilities
+from harness.core.seams import Capabilities, Served
 
 TAPE = "tape.jsonl"
 """Name of the file in a run directory."""
 
 _HEADER = re.compile(r"^### ([A-Z][A-Z ]*)$", re.MULTILINE)
 """A section's header, as `harness.core.sections` renders it."""
-
-
-class Served(Protocol):
-    """A `ChatModel` that also knows what its server offers: `OpenAIChat`, or a tape of one."""
-
-    async def complete(self, request: ChatRequest) -> ChatReply: ...
-
-    async def capabilities(self) -> Capabilities: ...
 
 
 class NotRecorded(HarnessError):

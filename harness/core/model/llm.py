@@ -28,11 +28,12 @@ import openai
 import trio
 
 from harness.core.errors import CallError, InputError, RunStopped
-from harness.core.messages import ChatReply, ChatRequest, Struct
+from harness.core.messages import ChatReply, ChatRequest
 from harness.core.model import wire
 from harness.core.model.limit import InFlightLimit
 from harness.core.model.retry import FailureKind, RetryPolicy, TransientFailure, retrying
 from harness.core.model.transport import PlainTransport, Post, Reply, post
+from harness.core.seams import Capabilities
 from harness.core.sections import prompt
 
 T = TypeVar("T")
@@ -46,15 +47,6 @@ _STOPS_THE_RUN = {
     403: "check the API key's rights",
     404: "check base_url and the model's name",
 }
-
-
-class Capabilities(Struct, frozen=True, kw_only=True):
-    """What a server offers beyond the plain chat API (found by asking it once)."""
-
-    label_logprobs: bool
-    """Log-probabilities of given tokens in one decode step (vLLM, scripted); without it, rewards are sampled."""
-    choices: bool
-    """Replies constrained to given strings or patterns; without it, the prompt alone asks for them."""
 
 
 class _NoCredit(RunStopped):
