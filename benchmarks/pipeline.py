@@ -33,6 +33,7 @@ from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.log.tape import TAPE, open_tape
 from harness.core.messages import ChatReply, ChatRequest, Scenario, Struct
 from harness.core.model.llm import OpenAIChat
+from harness.core.model.retry import RetryPolicy
 from harness.core.model.transport import PlainTransport, Post, Reply, post
 from harness.core.scheduler import Stopping
 from learner.versions import PolicyVersions
@@ -120,7 +121,12 @@ async def at_work(
     versions.publish(0, planner)
     index = index_of(inputs, lambda done, total: None)
     client = OpenAIChat(
-        base_url, model, max_connections=config.scheduler.max_live_conversations, transport=listen, timeout_s=600.0
+        base_url,
+        model,
+        max_connections=config.scheduler.max_live_conversations,
+        transport=listen,
+        timeout_s=600.0,
+        retry=RetryPolicy(budget_s=90.0),
     )
     episodes: dict[int, str] = {}
     with open_tape(folder / TAPE) as tape:

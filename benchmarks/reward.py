@@ -18,6 +18,8 @@ import trio
 
 from benchmarks.measure import Bench, Goal, Result, median, spread
 from experts.reward import RewardExpert, RewardMode
+from harness.app.settings.config import Model
+from harness.app.setup.wiring import client_of
 from harness.core.messages import State, Struct
 from harness.core.model.llm import OpenAIChat
 from harness.domain.strategies import strategy_set
@@ -61,7 +63,10 @@ async def read_three_ways(chat: OpenAIChat, states: Sequence[State]) -> Readings
     seconds: dict[str, list[float]] = {"samples": [], "expected": []}
     rewards: dict[str, list[float]] = {mode: [] for mode in _MODES}
     masses: list[float] = []
-    judges = {mode: RewardExpert(chat, mode=mode) for mode in _MODES}
+    judges = {
+        mode: RewardExpert(chat, role="reward", mode=mode, samples=10, quorum=5, temperature=1.0, mass_floor=0.05)
+        for mode in _MODES
+    }
     for number, state in enumerate(states):
         for mode in ("multinomial", *(("samples", "expected") if number % 2 else ("expected", "samples"))):
             began = time.perf_counter()
@@ -81,7 +86,7 @@ def run(bench: Bench, base_url: str) -> Result:
     began = time.perf_counter()
 
     async def main() -> Readings:
-        async with OpenAIChat(base_url, "smollm2") as chat:
+        async with client_of("smollm2", Model(model="smollm2"), base_url) as chat:
             return await read_three_ways(chat, human_states(3 if bench.tiny else 60))
 
     found = trio.run(main)

@@ -31,7 +31,6 @@ from harness.core.messages import Attribute, Evidence, State, Struct
 from harness.domain.knowledge_graph import KnowledgeGraph
 
 RANKED = 10
-CANDIDATES = 5
 _NEAREST = 50
 # Items by embedding alone; a film that no named attribute links must be close to be worth ranking.
 _LAST_MESSAGES = 3
@@ -59,9 +58,7 @@ class FactRetriever:
     """Searches one graph. ``embed``: text -> unit vector (H,) of the encoder that the index was built with.
     ``candidates``: K, items offered to the actor."""
 
-    def __init__(
-        self, graph: KnowledgeGraph, index: EntityIndex, embed: Embed, *, candidates: int = CANDIDATES
-    ) -> None:
+    def __init__(self, graph: KnowledgeGraph, index: EntityIndex, embed: Embed, *, candidates: int) -> None:
         if index.ids != tuple(item.id for item in graph.items):
             raise ValueError("the entity index and the knowledge graph hold different items")
         self._graph = graph

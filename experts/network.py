@@ -46,7 +46,7 @@ class NetworkOfExperts:
     ``planner`` None: the actor chooses its own way, turns carry no decision. ``reasoner`` None: no preferences, the
     retriever searches with the seeker's last messages. ``retriever`` None: no candidates, no facts, an empty ranking.
     ``reward`` None: the network is no judge. ``max_batch``: items that one lane takes at a time. ``max_in_flight``:
-    model calls of one expert at a time. ``capacity``: places in each inbox, beyond which callers wait.
+    role -> calls that its model is sent at a time. ``capacity``: places in each inbox, beyond which callers wait.
     """
 
     def __init__(
@@ -57,16 +57,17 @@ class NetworkOfExperts:
         reasoner: PreferenceReasoner | None = None,
         retriever: FactRetriever | None = None,
         reward: Judge | None = None,
-        max_batch: int = 16,
-        max_in_flight: int = 256,
-        capacity: int = 1_024,
+        max_batch: int,
+        max_in_flight: Callable[[str], int],
+        capacity: int,
         run_sync: RunSync | None = None,
     ) -> None:
         def batches(name: str, handle: Callable[..., Any], blocks: Callable[..., bool]) -> Lane[Any, Any]:
             return batch_lane(name, handle, max_batch=max_batch, capacity=capacity, blocks=blocks, run_sync=run_sync)
 
-        def calls(name: str, handle: Callable[[Any], Awaitable[Any]]) -> Lane[Any, Any]:
-            return call_lane(name, handle, max_batch=max_batch, capacity=capacity, max_in_flight=max_in_flight)
+        def calls(role: str, handle: Callable[[Any], Awaitable[Any]]) -> Lane[Any, Any]:
+            name, limit = role.replace("_", " "), max_in_flight(role)
+            return call_lane(name, handle, max_batch=max_batch, capacity=capacity, max_in_flight=limit)
 
         async def act(query: ActorQuery) -> ActorReply:
             return await actor.speak(
@@ -78,7 +79,7 @@ class NetworkOfExperts:
             self._planner = calls("planner", planner.choose)
         elif planner is not None:
             self._planner = batches("planner", planner.decide, planner.blocks)
-        self._reasoner: Lane[State, str] | None = calls("preference reasoner", reasoner.infer) if reasoner else None
+        self._reasoner: Lane[State, str] | None = calls("preference_reasoner", reasoner.infer) if reasoner else None
         self._retriever: Lane[RetrieverQuery, Evidence] | None = (
             batches("fact retriever", retriever.retrieve, retriever.blocks) if retriever else None
         )

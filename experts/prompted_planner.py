@@ -16,7 +16,7 @@ from collections import Counter
 from experts.planner import PlannerQuery, sample
 from experts.prompts import planner_messages, strategy_letters
 from experts.replies import read_letter
-from experts.reward import MASS_FLOOR, read_labels
+from experts.reward import read_labels
 from harness.core import seeds
 from harness.core.errors import ReplyError
 from harness.core.messages import ChatReply, ChatRequest, Decision, State, Struct
@@ -46,8 +46,8 @@ class PromptedPlanner:
         strategies: tuple[Strategy, ...],
         *,
         labels: bool,
-        temperature: float = 1.0,
-        mass_floor: float = MASS_FLOOR,
+        temperature: float,
+        mass_floor: float,
     ) -> None:
         if not temperature > 0.0:
             raise ValueError(f"the planner's temperature must be positive, not {temperature}")

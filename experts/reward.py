@@ -28,13 +28,13 @@ from experts.prompts import JudgeRole, judge_messages
 from experts.replies import read_rating
 from harness.core import seeds
 from harness.core.messages import ChatRequest, Score, State, Struct
+from harness.core.model.asking import TRIES
 from harness.core.model.glimpse import glimpse
 from harness.core.seams import ChatModel
 
 RewardMode = Literal["samples", "multinomial", "expected"]
 
 LABELS = ("1", "2", "3", "4", "5")
-MASS_FLOOR = 0.05
 _MASS_TOLERANCE = 1e-3
 # Log-probabilities come rounded to a few digits; a mass clearly above 1 means that they are none.
 
@@ -49,7 +49,7 @@ class LabelReading(Struct, frozen=True, kw_only=True):
 
 
 class RewardExpert:
-    """A `Judge`. ``samples`` n, ``quorum`` <= n valid samples needed, ``repairs`` further requests for invalid ones.
+    """A `Judge`. ``samples`` n, ``quorum`` <= n valid samples needed; invalid ones are asked for once more.
 
     ``mass_floor``: a label read whose labels have less probability than this gives no reward.
     """
@@ -58,13 +58,12 @@ class RewardExpert:
         self,
         model: ChatModel,
         *,
-        role: JudgeRole = "reward",
-        mode: RewardMode = "multinomial",
-        samples: int = 10,
-        quorum: int = 5,
-        temperature: float = 1.0,
-        repairs: int = 1,
-        mass_floor: float = MASS_FLOOR,
+        role: JudgeRole,
+        mode: RewardMode,
+        samples: int,
+        quorum: int,
+        temperature: float,
+        mass_floor: float,
     ) -> None:
         if not 1 <= quorum <= samples <= seeds.SPACING:
             raise ValueError(f"need 1 <= quorum <= samples <= {seeds.SPACING}, got quorum {quorum}, samples {samples}")
@@ -76,7 +75,6 @@ class RewardExpert:
         self._samples = samples
         self._quorum = quorum
         self._temperature = temperature
-        self._repairs = repairs
         self._mass_floor = mass_floor
 
     async def score(self, state: State) -> Score:
@@ -89,7 +87,7 @@ class RewardExpert:
         valid: list[int] = []
         invalid = 0
         unread = ""
-        for attempt in range(1 + self._repairs):
+        for attempt in range(TRIES):
             missing = self._samples - len(valid)
             if not missing:
                 break
@@ -102,7 +100,7 @@ class RewardExpert:
         return Score(raw=tuple(valid), invalid=invalid, reward=quorum_reward(valid, self._quorum), unread=unread)
 
     async def _read(self, state: State) -> Score:
-        for attempt in range(1 + self._repairs):
+        for attempt in range(TRIES):
             reply = await self._model.complete(self._request(state, attempt, labels=LABELS))
             reading = read_labels(reply.label_logprobs, self._temperature)
             if reading is not None:

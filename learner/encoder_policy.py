@@ -26,7 +26,7 @@ from harness.core.messages import State
 from harness.domain.text_encoder import TextEncoder
 from learner.segments import SEGMENTS, Tokens, pooled_alone, pooled_batch, tokenize
 from learner.state_features import feature_count, state_features
-from learner.state_text import MAX_TOKENS, StateText, state_text
+from learner.state_text import StateText, state_text
 
 _REMEMBERED = 16_384
 """Pooled texts kept by a frozen encoder: about 80 MB for MiniLM; the states of a run of 1,500 conversations."""
@@ -46,8 +46,8 @@ class EncoderPolicy:
         encoder: TextEncoder,
         strategies: tuple[str, ...],
         *,
-        trainable_layers: int = 0,
-        max_tokens: int = MAX_TOKENS,
+        trainable_layers: int,
+        max_tokens: int,
         preferences: bool = False,
     ) -> None:
         self.encoder = encoder

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from harness.core.messages import State
 from harness.core.sections import one_line
 
-MAX_TOKENS = 128
-"""Default token budget of the planner's input."""
 _SEPARATOR = " | "
 
 Span = tuple[int, int]

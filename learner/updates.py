@@ -37,12 +37,12 @@ class Learner:
         max_turns: int,
         learning_rate: float,
         encoder_learning_rate: float | None = None,
-        gamma: float = 0.99,
-        beta: float = 0.03,
-        horizon: Horizon = "absorbing",
-        advantage: Advantage = "critic",
-        gae_lambda: float = 0.9,
-        passes: int = 8,
+        gamma: float,
+        beta: float,
+        horizon: Horizon,
+        advantage: Advantage,
+        gae_lambda: float,
+        passes: int,
         batched: bool = False,
     ) -> None:
         """``policy`` is trained in place. ``reference``: what the KL is measured to, the warm-up's snapshot.

@@ -79,14 +79,14 @@ def warm_up(
     dialogues: Sequence[Dialogue],
     *,
     seed: int,
-    epochs: int = 30,
-    learning_rate: float = 5e-3,
+    epochs: int,
+    learning_rate: float,
     encoder_learning_rate: float | None = None,
     progress: Progress | None = None,
 ) -> WarmupReport:
     """Train ``policy`` in place on the labelled turns of ``dialogues``; blocks, so run it in a worker thread.
 
-    The default rate suits a linear head; a trainable encoder wants about 1e-4 of its own and 3 epochs. Raises
+    A rate of 5e-3 suits a linear head; a trainable encoder wants about 1e-4 of its own and 3 epochs. Raises
     `InputError` where there are not two labelled dialogues, `DataError` for a label outside of the policy's strategies.
     """
     learning, held_out = split_dialogues(dialogues, seed=seed)

@@ -5,15 +5,12 @@ from pathlib import Path
 
 import trio
 from support.episodes import started
-from support.experts import a_reasoner, an_actor
+from support.experts import a_judge, a_network, a_reasoner, a_retriever, an_actor
 from support.fakes import FILMS, Answer, FakeChatModel, hashed_words
 from trio.testing import MockClock
 
 from experts.entity_index import build_index
-from experts.fact_retriever import FactRetriever
-from experts.network import NetworkOfExperts
 from experts.planner import Planner
-from experts.reward import RewardExpert
 from harness.core.conversation import Cast, converse
 from harness.core.lane import run_inline
 from harness.core.log.eventlog import open_log
@@ -60,12 +57,12 @@ async def cancelled_at(step: int, path: Path) -> int:
     """One conversation cancelled at this step, checked, and a second one that must succeed; steps that it took."""
     model, ledger = FakeChatModel(answer, seconds=1.0), Ledger()
     metered = ledger.metered(model)
-    network = NetworkOfExperts(
+    network = a_network(
         actor=an_actor(metered),
         planner=Planner(lambda version: Uniform(), STRATEGIES),
         reasoner=a_reasoner(metered),
-        retriever=FactRetriever(GRAPH, INDEX, hashed_words),
-        reward=RewardExpert(metered, mode="samples"),
+        retriever=a_retriever(GRAPH, INDEX, hashed_words),
+        reward=a_judge(metered, mode="samples"),
         run_sync=run_inline,
     )
     seeker = LLMSeeker(metered, temperature=0.5, max_tokens=50)

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import torch
 from support.encoders import write_tiny_encoder
+from support.experts import an_encoder_policy, learning
 from support.logged import MAX_TURNS, episodes
 
 from harness.core.errors import InputError, RunStopped
@@ -40,7 +41,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
 def fresh(kind: str, tiny: TextEncoder) -> TrainablePolicy:
     if kind == "tabular":
         return TabularPolicy(KEYS, max_turns=MAX_TURNS)
-    return EncoderPolicy(tiny, KEYS, trainable_layers={"frozen": 0, "top": 1, "all": 2}[kind])
+    return an_encoder_policy(tiny, KEYS, trainable_layers={"frozen": 0, "top": 1, "all": 2}[kind])
 
 
 def learner_of(policy: TrainablePolicy) -> Learner:
@@ -51,6 +52,7 @@ def learner_of(policy: TrainablePolicy) -> Learner:
         total_episodes=200,
         max_turns=MAX_TURNS,
         learning_rate=0.05,
+        **learning(),
     )
 
 
@@ -258,11 +260,11 @@ def test_a_foreign_checkpoint_names_what_differs(tmp_path: Path, tiny: TextEncod
         load_checkpoint(saved).restore(TabularPolicy(KEYS[:2]))
     with pytest.raises(InputError, match="table is missing or misshapen"):
         load_checkpoint(saved).restore(TabularPolicy(KEYS, max_turns=3))
-    frozen = load_checkpoint(save_checkpoint(tmp_path / "frozen", EncoderPolicy(tiny, KEYS), version=0))
+    frozen = load_checkpoint(save_checkpoint(tmp_path / "frozen", an_encoder_policy(tiny, KEYS), version=0))
     with pytest.raises(InputError, match="encoder trainable_layers = 0, here it is 1"):
-        frozen.restore(EncoderPolicy(tiny, KEYS, trainable_layers=1))
+        frozen.restore(an_encoder_policy(tiny, KEYS, trainable_layers=1))
     with pytest.raises(InputError, match="encoder max_tokens = 128, here it is 64"):
-        frozen.restore(EncoderPolicy(tiny, KEYS, max_tokens=64))
+        frozen.restore(an_encoder_policy(tiny, KEYS, max_tokens=64))
     other = load_encoder(write_tiny_encoder(tmp_path / "other", seed=9))
     with pytest.raises(InputError, match="encoder sha256 = "):
-        frozen.restore(EncoderPolicy(other, KEYS))
+        frozen.restore(an_encoder_policy(other, KEYS))

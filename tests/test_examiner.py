@@ -50,7 +50,7 @@ def episode(*turns, scenario=CRIME, name="e0"):
 
 def examine(answer, *episodes, labels=True, **options):
     model = FakeChatModel(answer)
-    examiner = Examiner(model, GRAPH, labels=labels, **options)
+    examiner = Examiner(model, GRAPH, labels=labels, **({"samples": 10, "quorum": 5, "mass_floor": 0.05} | options))
 
     async def main():
         return [await examiner.read(one) for one in episodes]

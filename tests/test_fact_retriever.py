@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.experts import a_retriever
 from support.fakes import FILMS, hashed_words, state_of
 
 from experts import fact_retriever
 from experts.entity_index import Vectors, build_index
-from experts.fact_retriever import CANDIDATES, RANKED, FactRetriever, RetrieverQuery
+from experts.fact_retriever import RANKED, RetrieverQuery
 from harness.core.errors import ExpertError
 from harness.core.messages import Evidence, Item
 from harness.domain.knowledge_graph import KnowledgeGraph
@@ -31,7 +32,7 @@ MORE = tuple(
 )
 GRAPH = KnowledgeGraph.from_items((*FILMS, *MORE))
 INDEX = build_index(GRAPH, hashed_words, model_sha256="m")
-RETRIEVER = FactRetriever(GRAPH, INDEX, hashed_words)
+RETRIEVER = a_retriever(GRAPH, INDEX, hashed_words)
 ASKED = state_of("Hello")
 
 
@@ -48,8 +49,8 @@ def values(item_id: str) -> set[str]:
 def test_evidence_is_a_ranking_its_head_and_the_heads_facts():
     evidence = retrieve("Wants: crime; Al Pacino")
     assert evidence.ranking[0] == "heat"
-    assert (len(evidence.ranking), len(evidence.candidates)) == (RANKED, CANDIDATES)
-    assert [item.id for item in evidence.candidates] == list(evidence.ranking[:CANDIDATES])
+    assert (len(evidence.ranking), len(evidence.candidates)) == (RANKED, 5)
+    assert [item.id for item in evidence.candidates] == list(evidence.ranking[:5])
     assert evidence.facts == tuple(fact for item in evidence.candidates for fact in GRAPH.facts(item.id))
 
 
@@ -61,7 +62,7 @@ def test_only_new_wishes_and_large_graphs_hold_the_event_loop_up(monkeypatch: py
         return hashed_words(text)
 
     monkeypatch.setattr(fact_retriever, "_CACHED_QUERIES", 2)
-    retriever = FactRetriever(GRAPH, INDEX, embed)
+    retriever = a_retriever(GRAPH, INDEX, embed)
     first, second, third = (RetrieverQuery(state=ASKED, preferences=f"Wants: {g}") for g in ("crime", "drama", "war"))
     assert retriever.blocks([first])
     retriever.retrieve([first, second, first])
@@ -77,7 +78,7 @@ def test_only_new_wishes_and_large_graphs_hold_the_event_loop_up(monkeypatch: py
 
 @pytest.mark.parametrize("candidates", [1, 12])
 def test_as_many_candidates_as_wanted_head_the_ranking(candidates: int) -> None:
-    retriever = FactRetriever(GRAPH, INDEX, hashed_words, candidates=candidates)
+    retriever = a_retriever(GRAPH, INDEX, hashed_words, candidates=candidates)
     (evidence,) = retriever.retrieve([RetrieverQuery(state=ASKED, preferences="Wants: crime")])
     assert isinstance(evidence, Evidence)
     assert [item.id for item in evidence.candidates] == list(evidence.ranking[:candidates])
@@ -161,7 +162,7 @@ def test_equal_wishes_are_embedded_once():
         texts.append(text)
         return hashed_words(text)
 
-    retriever = FactRetriever(GRAPH, INDEX, embed)
+    retriever = a_retriever(GRAPH, INDEX, embed)
     retriever.retrieve([RetrieverQuery(state=ASKED, preferences="Wants: crime\nSeen: Heat (1995)")] * 3)
     assert texts == ["crime"]
 
@@ -171,11 +172,11 @@ def test_a_vector_that_is_not_finite_fails_its_own_query_only():
         return np.full(64, np.nan, dtype=np.float32) if text == "bad" else hashed_words(text)
 
     queries = [RetrieverQuery(state=ASKED, preferences=text) for text in ("bad", "crime")]
-    bad, good = FactRetriever(GRAPH, INDEX, embed).retrieve(queries)
+    bad, good = a_retriever(GRAPH, INDEX, embed).retrieve(queries)
     assert isinstance(bad, ExpertError)
     assert isinstance(good, Evidence)
 
 
 def test_an_index_of_another_graph_is_refused():
     with pytest.raises(ValueError, match="different items"):
-        FactRetriever(KnowledgeGraph.from_items(FILMS), INDEX, hashed_words)
+        a_retriever(KnowledgeGraph.from_items(FILMS), INDEX, hashed_words)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import trio
 from support.episodes import events_of
+from support.experts import a_judge
 from support.fakes import FILMS, FakeChatModel, state_of
 
 from experts.replies import read_actor_reply, read_cut_actor_reply, read_rating
-from experts.reward import RewardExpert
 from harness.app.settings.config import Config, settings
 from harness.app.settings.configfile import config_from_tree, load_config
 from harness.core.errors import ConfigError, DataError, InputError
@@ -102,9 +102,7 @@ def check_judge(said: str) -> None:
 
 def check_score(said: Sequence[str]) -> None:
     model = FakeChatModel(lambda request: [said[index % len(said)] for index in range(request.n)])
-    score: Score = trio.run(
-        RewardExpert(model, mode="samples", samples=10, quorum=5).score, state_of("Hi", "Yes", "No")
-    )
+    score: Score = trio.run(a_judge(model, mode="samples", samples=10, quorum=5).score, state_of("Hi", "Yes", "No"))
     valid = [rating for text in said if (rating := read_rating(text)) is not None]
     assert set(score.raw) <= set(valid)
     if len(score.raw) < 5:

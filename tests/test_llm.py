@@ -18,6 +18,7 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from support.experts import a_client
 from support.http_server import Answer, Asked, Fault, http_server
 
 from harness.core.errors import CallError, HarnessError, InputError, RunStopped
@@ -62,7 +63,7 @@ def _completion(*texts: str | None, finish: str = "stop", **usage: Any) -> dict[
 
 
 def _chat(answer: Answering, **options: Any) -> OpenAIChat:
-    return OpenAIChat("http://127.0.0.1:1/v1", "small", api_key=KEY, transport=httpx2.MockTransport(answer), **options)
+    return a_client("http://127.0.0.1:1/v1", "small", api_key=KEY, transport=httpx2.MockTransport(answer), **options)
 
 
 class Server:
@@ -454,7 +455,7 @@ def test_an_unreadable_answer_is_repeated_a_few_times_then_fails_this_call() -> 
         async with _chat(server) as chat:
             with pytest.raises(CallError, match="unreadable"):
                 await chat.complete(_request())
-        assert len(server.bodies) == RetryPolicy().unreadable_tries
+        assert len(server.bodies) == RetryPolicy(budget_s=60.0).unreadable_tries
 
     run(main)
 
@@ -485,7 +486,7 @@ def test_a_hanging_server_meets_the_deadline_and_frees_the_slot() -> None:
             start = trio.current_time()
             with pytest.raises(CallError, match="no answer within 10 s"):
                 await chat.complete(_request(seed=0))
-            assert hung == RetryPolicy().deadline_tries
+            assert hung == RetryPolicy(budget_s=60.0).deadline_tries
             assert 20 <= trio.current_time() - start < 22
             assert (await chat.complete(_request())).texts == ("well",)
 
@@ -602,11 +603,11 @@ def test_http_and_httpx2_carry_the_same_call_and_mean_the_same_by_its_failures(p
         async with http_server(say) as server:
             url = server.url.replace("//", "//me:pass%20word@")
             transport = None if plain else httpx2.AsyncHTTPTransport()
-            policy = RetryPolicy(wait_initial_s=0.001, wait_max_s=0.01)
-            async with OpenAIChat(url, "small", api_key=KEY, transport=transport, retry=policy) as chat:
+            policy = RetryPolicy(budget_s=60.0, wait_initial_s=0.001, wait_max_s=0.01)
+            async with a_client(url, "small", api_key=KEY, transport=transport, retry=policy) as chat:
                 reply = await chat.complete(_request())
         assert (reply.texts, reply.timing["retries"]) == (("well",), 2.0)
-        async with OpenAIChat(server.url, "small", transport=transport, retry=RetryPolicy(budget_s=0.0)) as chat:
+        async with a_client(server.url, "small", transport=transport, retry=RetryPolicy(budget_s=0.0)) as chat:
             with pytest.raises(RunStopped, match="no connection"):
                 await chat.complete(_request())
         first = server.asked[0]
@@ -650,7 +651,7 @@ def test_no_message_holds_a_key_or_more_than_one_bounded_line(status: int, as_js
 def test_user_password_and_query_of_the_url_are_never_shown() -> None:
     async def main() -> None:
         url = f"http://user:{KEY}@127.0.0.1:1/v1?api_key={KEY}"
-        async with OpenAIChat(url, "small", transport=httpx2.MockTransport(Server(400))) as chat:
+        async with a_client(url, "small", transport=httpx2.MockTransport(Server(400))) as chat:
             assert chat.shown_url == "http://127.0.0.1:1/v1"
             with pytest.raises(CallError) as caught:
                 await chat.complete(_request())
@@ -662,13 +663,13 @@ def test_user_password_and_query_of_the_url_are_never_shown() -> None:
 @pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "ftp://host/v1", "http://", "", "http://host:port/v1"])
 def test_a_url_that_is_none_is_refused_by_name(url: str) -> None:
     with pytest.raises(InputError, match="base_url"):
-        OpenAIChat(url, "small")
+        a_client(url, "small")
 
 
 @pytest.mark.parametrize("key", ["", "  ", "with\nnewline", "schlüssel"])
 def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(InputError, match="API key") as caught:
-        OpenAIChat("http://host/v1", "small", api_key=key)
+        a_client("http://host/v1", "small", api_key=key)
     assert "schl" not in str(caught.value)
 
 
@@ -685,10 +686,10 @@ def test_over_real_sockets_faults_are_repeated_and_connections_reused() -> None:
         return Answer(json.dumps(_completion("well")).encode())
 
     async def main() -> None:
-        policy = RetryPolicy(wait_initial_s=0.01, wait_max_s=0.02, deadline_tries=9)
+        policy = RetryPolicy(budget_s=60.0, wait_initial_s=0.01, wait_max_s=0.02, deadline_tries=9)
         async with (
             http_server(say) as server,
-            OpenAIChat(server.url, "small", timeout_s=0.5, retry=policy) as chat,
+            a_client(server.url, "small", timeout_s=0.5, retry=policy) as chat,
         ):
             reply = await chat.complete(_request())
             assert reply.texts == ("well",)
@@ -709,7 +710,7 @@ def test_over_real_sockets_a_dead_server_stops_the_run() -> None:
         async with http_server(say) as server:
             pass
         policy = RetryPolicy(budget_s=0.1, wait_initial_s=0.02, wait_max_s=0.02)
-        async with OpenAIChat(server.url, "small", retry=policy) as chat:
+        async with a_client(server.url, "small", retry=policy) as chat:
             with pytest.raises(RunStopped, match="no connection"):
                 await chat.complete(_request())
 

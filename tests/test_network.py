@@ -6,14 +6,12 @@ import json
 
 import pytest
 import trio
-from support.experts import a_reasoner, an_actor
+from support.experts import a_judge, a_network, a_reasoner, a_retriever, an_actor
 from support.fakes import FILMS, FakeChatModel, hashed_words, run_on_fake_clock, state_of
 
 from experts.entity_index import build_index
-from experts.fact_retriever import FactRetriever
 from experts.network import NetworkOfExperts
 from experts.planner import Planner
-from experts.reward import RewardExpert
 from harness.core.errors import CallError, ExpertError, RunStopped
 from harness.core.lane import run_inline
 from harness.core.messages import RecommenderTurn
@@ -54,10 +52,10 @@ def network(model, *, policy_at=OneHot, run_sync=run_inline, **left_out) -> Netw
         "actor": an_actor(model),
         "planner": Planner(policy_at, STRATEGIES),
         "reasoner": a_reasoner(model),
-        "retriever": FactRetriever(GRAPH, INDEX, hashed_words),
-        "reward": RewardExpert(model, mode="samples"),
+        "retriever": a_retriever(GRAPH, INDEX, hashed_words),
+        "reward": a_judge(model, mode="samples"),
     }
-    return NetworkOfExperts(**(experts | left_out), run_sync=run_sync)
+    return a_network(**(experts | left_out), run_sync=run_sync)
 
 
 def respond(built: NetworkOfExperts, state=STATE, version=1) -> RecommenderTurn:
@@ -150,7 +148,7 @@ def test_planner_and_reasoner_work_side_by_side():
         return function()
 
     model = FakeChatModel(answer, seconds=3)
-    built = NetworkOfExperts(
+    built = a_network(
         actor=an_actor(model),
         planner=Planner(OneHot, STRATEGIES),
         reasoner=a_reasoner(model),

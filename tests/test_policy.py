@@ -10,13 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.encoders import minilm, write_tiny_encoder
+from support.experts import an_encoder_policy
 
 from harness.core.errors import ConfigError
 from harness.core.messages import Decision, State, Turn
 from harness.core.seams import Policy
 from harness.domain.strategies import STRATEGIES
 from harness.domain.text_encoder import TextEncoder, load_encoder
-from learner.encoder_policy import EncoderPolicy
 from learner.policy import FixedPolicy, TrainablePolicy, UniformPolicy
 from learner.tabular import TabularPolicy
 
@@ -65,11 +65,11 @@ def policy(request: pytest.FixtureRequest, tiny: TextEncoder) -> TrainablePolicy
         case "tabular":
             return TabularPolicy(KEYS)
         case "frozen":
-            return EncoderPolicy(tiny, KEYS)
+            return an_encoder_policy(tiny, KEYS)
         case "top layer":
-            return EncoderPolicy(tiny, KEYS, trainable_layers=1)
+            return an_encoder_policy(tiny, KEYS, trainable_layers=1)
         case _:
-            return EncoderPolicy(tiny, KEYS, trainable_layers=2)
+            return an_encoder_policy(tiny, KEYS, trainable_layers=2)
 
 
 def test_before_learning_every_planner_is_exactly_uniform(policy: TrainablePolicy) -> None:
@@ -134,7 +134,7 @@ def test_batched_training_has_the_gradients_of_states_alone(policy: TrainablePol
 def test_batches_count_positions_as_roberta_does(tmp_path: Path) -> None:
     # It counts them from the padding's id on, and its padding is not MiniLM's.
     encoder = load_encoder(write_tiny_encoder(tmp_path / "roberta", kind="roberta"))
-    policy = EncoderPolicy(encoder, KEYS, trainable_layers=2)
+    policy = an_encoder_policy(encoder, KEYS, trainable_layers=2)
     disturb(policy)
     prepared = [policy.prepare(each) for each in STATES]
     alone, batched = policy.log_probabilities(prepared), policy.log_probabilities(prepared, batched=True)
@@ -148,7 +148,7 @@ def test_no_states_are_no_rows(policy: TrainablePolicy) -> None:
 
 def test_frozen_layers_stay_and_the_given_encoder_is_never_changed(tiny: TextEncoder) -> None:
     given = {name: p.clone() for name, p in tiny.model.named_parameters()}
-    top, everything = (EncoderPolicy(tiny, KEYS, trainable_layers=n) for n in (1, 2))
+    top, everything = (an_encoder_policy(tiny, KEYS, trainable_layers=n) for n in (1, 2))
     names = {name for name in top.weights() if name.startswith("encoder.")}
     assert names
     assert all(name.startswith("encoder.encoder.layer.1.") for name in names)
@@ -164,11 +164,11 @@ def test_frozen_layers_stay_and_the_given_encoder_is_never_changed(tiny: TextEnc
 
 def test_more_layers_than_the_encoder_has_are_refused(tiny: TextEncoder) -> None:
     with pytest.raises(ConfigError, match=r"trainable_layers = 3, but .* has 2 encoder layers"):
-        EncoderPolicy(tiny, KEYS, trainable_layers=3)
+        an_encoder_policy(tiny, KEYS, trainable_layers=3)
 
 
 def test_fitted_inputs_are_centred_scaled_and_fixed_afterwards(tiny: TextEncoder) -> None:
-    policy = EncoderPolicy(tiny, KEYS)
+    policy = an_encoder_policy(tiny, KEYS)
     prepared = [policy.prepare(each) for each in STATES]
     policy.fit_inputs(prepared)
     assert len(set(policy.distribution(STATES[0]))) == 1
@@ -183,7 +183,7 @@ def test_fitted_inputs_are_centred_scaled_and_fixed_afterwards(tiny: TextEncoder
 
 
 def test_a_frozen_encoder_reads_each_text_once(tiny: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = EncoderPolicy(tiny, KEYS)
+    policy = an_encoder_policy(tiny, KEYS)
     reads = []
     forward = type(tiny.model).forward
 
@@ -198,10 +198,10 @@ def test_a_frozen_encoder_reads_each_text_once(tiny: TextEncoder, monkeypatch: p
 
 
 def test_threads_get_the_bits_of_one(tiny: TextEncoder) -> None:
-    policy = EncoderPolicy(tiny, KEYS)
+    policy = an_encoder_policy(tiny, KEYS)
     disturb(policy)
     expected = [policy.distribution(each) for each in STATES]
-    other = EncoderPolicy(tiny, KEYS)
+    other = an_encoder_policy(tiny, KEYS)
     disturb(other)
     got: list[list[tuple[float, ...]]] = []
     threads = [threading.Thread(target=lambda: got.append([other.distribution(s) for s in STATES])) for _ in range(4)]
@@ -214,10 +214,10 @@ def test_threads_get_the_bits_of_one(tiny: TextEncoder) -> None:
 
 def test_minilm_probabilities_are_recomputed_to_the_last_bit() -> None:
     for layers in (0, 1):
-        policy = EncoderPolicy(minilm(), KEYS, trainable_layers=layers)
+        policy = an_encoder_policy(minilm(), KEYS, trainable_layers=layers)
         disturb(policy)
         acted = [policy.distribution(each) for each in STATES]
-        fresh = EncoderPolicy(minilm(), KEYS, trainable_layers=layers)
+        fresh = an_encoder_policy(minilm(), KEYS, trainable_layers=layers)
         fresh.load_weights(policy.weights())
         rows = fresh.log_probabilities([fresh.prepare(each) for each in STATES]).exp().tolist()
         assert [tuple(row) for row in rows] == acted

@@ -34,7 +34,7 @@ EVEN = dict.fromkeys(LETTERS, math.log(0.5 / 13))
 
 
 def choose(model: FakeChatModel, *, labels: bool = True, temperature: float = 1.0, seed: int = 7) -> Decision:
-    planner = PromptedPlanner(model, STRATEGIES, labels=labels, temperature=temperature)
+    planner = PromptedPlanner(model, STRATEGIES, labels=labels, temperature=temperature, mass_floor=0.05)
     query = PlannerQuery(state=state_of("Hi, something funny?", seed=seed), policy_version=3)
     decision: Decision = run_on_fake_clock(planner.choose, query)
     return decision

@@ -15,6 +15,7 @@ import torch
 import trio
 import trio.testing
 from support.encoders import write_tiny_encoder
+from support.experts import an_encoder_policy, learning
 from support.logged import MAX_TURNS, episodes, play
 
 from harness.core.log.episode import Episode
@@ -36,11 +37,11 @@ B = 4
 
 def learner_of(policy: TrainablePolicy, **settings: Any) -> Learner:
     plain = {"batch_episodes": B, "total_episodes": 1000 * B, "max_turns": MAX_TURNS, "learning_rate": 0.05}
-    return Learner(policy, reference=policy.snapshot(), **(plain | settings))
+    return Learner(policy, reference=policy.snapshot(), **(plain | learning(**settings)))
 
 
 def tiny_policy(tmp_path: Path, layers: int) -> EncoderPolicy:
-    return EncoderPolicy(load_encoder(write_tiny_encoder(tmp_path / "tiny")), KEYS, trainable_layers=layers)
+    return an_encoder_policy(load_encoder(write_tiny_encoder(tmp_path / "tiny")), KEYS, trainable_layers=layers)
 
 
 def train(policy: TrainablePolicy, updates: int, **settings: Any) -> list[UpdateReport]:

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.experts import a_judge
 from support.fakes import FakeChatModel, in_order, run_on_fake_clock, state_of
 
 from experts.replies import read_rating
-from experts.reward import LABELS, RewardExpert, draw, expected_rating, quorum_reward, read_labels, scaled
+from experts.reward import LABELS, draw, expected_rating, quorum_reward, read_labels, scaled
 from harness.core.messages import ChatReply, Usage
 from harness.core.seeds import SPACING, derive, request_seed
 
@@ -29,7 +30,7 @@ def logprobs(*p: float) -> dict[str, float]:
 
 def score(answer, state=STATE, **options):
     model = FakeChatModel(answer)
-    return run_on_fake_clock(RewardExpert(model, **options).score, state), model
+    return run_on_fake_clock(a_judge(model, **options).score, state), model
 
 
 @pytest.mark.parametrize(("text", "rating"), [("1", 1), (" 5\n", 5), ("3.", 3), ("\t4. ", 4)])
@@ -284,12 +285,12 @@ def test_quorum_and_bounds(ratings, quorum):
 @pytest.mark.parametrize("options", [{"quorum": 11}, {"quorum": 0}, {"samples": 65}, {"temperature": 0.0}])
 def test_impossible_options_are_refused(options):
     with pytest.raises(ValueError, match=r"quorum|temperature"):
-        RewardExpert(FakeChatModel(in_order()), **options)
+        a_judge(FakeChatModel(in_order()), **options)
 
 
 @pytest.mark.parametrize(("samples", "quorum"), [(1, 1), (10, 10), (SPACING, 5)])
 def test_the_least_and_the_most_samples_are_allowed(samples, quorum):
-    RewardExpert(FakeChatModel(lambda request: None), samples=samples, quorum=quorum)
+    a_judge(FakeChatModel(lambda request: None), samples=samples, quorum=quorum)
 
 
 def test_a_label_request_asks_at_temperature_1_and_a_sampled_one_at_the_judges_own():

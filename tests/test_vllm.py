@@ -23,6 +23,7 @@ import httpx2
 import msgspec
 import pytest
 import trio
+from support.experts import a_client
 from support.fakes import FILMS, state_of
 
 from benchmarks.reward import Readings, human_states, read_three_ways
@@ -61,7 +62,7 @@ class Host:
         self.port = base_url.split(":")[2].split("/")[0]
 
     def client(self) -> OpenAIChat:
-        return OpenAIChat(self.base_url, "smollm2", retry=RetryPolicy(budget_s=START_S), max_connections=64)
+        return a_client(self.base_url, "smollm2", retry=RetryPolicy(budget_s=START_S), max_connections=64)
 
     def api_server(self) -> int:
         """The process that listens; the guard in front of it has the same words behind its own."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support.encoders import write_tiny_encoder
+from support.experts import an_encoder_policy
 from support.labels import KEYS, dialogue, dialogues
 
 from harness.core.errors import DataError, InputError
@@ -43,7 +44,7 @@ def test_split_is_by_dialogue_and_by_seed() -> None:
 
 @pytest.mark.parametrize("layers", [0, 1, 2])
 def test_warm_up_beats_the_majority_on_unseen_dialogues(tiny: TextEncoder, layers: int) -> None:
-    policy = EncoderPolicy(tiny, KEYS, trainable_layers=layers)
+    policy = an_encoder_policy(tiny, KEYS, trainable_layers=layers)
     report = warm_up(policy, dialogues(30), seed=1, epochs=12, learning_rate=2e-2, encoder_learning_rate=1e-3)
     assert report.validation.nll < report.majority.nll - 0.1
     assert report.validation.first_label_accuracy > report.majority.first_label_accuracy + 0.2
@@ -54,7 +55,7 @@ def test_warm_up_beats_the_majority_on_unseen_dialogues(tiny: TextEncoder, layer
 
 
 def test_the_kept_planner_is_the_best_epoch_and_patience_ends_training(tiny: TextEncoder) -> None:
-    data, policy = dialogues(12), EncoderPolicy(tiny, KEYS)
+    data, policy = dialogues(12), an_encoder_policy(tiny, KEYS)
     report = warm_up(policy, data, seed=1, epochs=200, learning_rate=0.3)
     nlls = [epoch.validation_nll for epoch in report.epochs]
     assert report.best_epoch == int(np.argmin(nlls)) + 1
@@ -75,8 +76,8 @@ def test_a_rate_that_only_harms_leaves_the_untrained_planner() -> None:
 
 def test_warm_up_is_a_function_of_data_and_seed(tiny: TextEncoder) -> None:
     def trained(seed: int) -> dict[str, bytes]:
-        policy = EncoderPolicy(tiny, KEYS, trainable_layers=1)
-        warm_up(policy, dialogues(8), seed=seed, epochs=2)
+        policy = an_encoder_policy(tiny, KEYS, trainable_layers=1)
+        warm_up(policy, dialogues(8), seed=seed, epochs=2, learning_rate=5e-3)
         return bits(policy)
 
     assert trained(1) == trained(1) != trained(2)
@@ -85,7 +86,7 @@ def test_warm_up_is_a_function_of_data_and_seed(tiny: TextEncoder) -> None:
 def test_progress_is_told() -> None:
     told: list[tuple[str, int, int]] = []
     data = dialogues(6)
-    warm_up(TabularPolicy(KEYS), data, seed=0, epochs=2, progress=lambda *what: told.append(what))
+    warm_up(TabularPolicy(KEYS), data, seed=0, epochs=2, learning_rate=5e-3, progress=lambda *what: told.append(what))
     assert told[35] == ("states read", 36, 36)
     assert told[-1] == ("epochs", 2, 2)
 
@@ -109,9 +110,9 @@ def test_steps_that_are_not_finite_are_refused_and_counted() -> None:
 
 def test_bad_data_is_one_sentence() -> None:
     with pytest.raises(InputError, match="at least 2 dialogues with labelled turns, found 1"):
-        warm_up(TabularPolicy(KEYS), [dialogue(0), Dialogue(id="bare")], seed=0)
+        warm_up(TabularPolicy(KEYS), [dialogue(0), Dialogue(id="bare")], seed=0, epochs=30, learning_rate=5e-3)
     with pytest.raises(DataError, match="dialogue 'd[0-9]' has the label 'no_strategy'"):
-        warm_up(TabularPolicy(KEYS[:3]), dialogues(5), seed=0)
+        warm_up(TabularPolicy(KEYS[:3]), dialogues(5), seed=0, epochs=30, learning_rate=5e-3)
 
 
 def labels_by_hand() -> LabelledStates:
@@ -185,11 +186,11 @@ def test_frozen_minilm_beats_both_baselines_on_real_labels() -> None:
         pytest.skip("the real INSPIRED dev split is not here")
     keys = tuple(strategy.key for strategy in STRATEGIES)
     data = InspiredDataset(path, strategies=STRATEGIES, skip_bad=100).dialogues()
-    base = EncoderPolicy(minilm(), keys)
+    base = an_encoder_policy(minilm(), keys)
 
     def train(part: list[Dialogue]) -> EncoderPolicy:
         policy = base.snapshot()
-        warm_up(policy, part, seed=0)
+        warm_up(policy, part, seed=0, epochs=30, learning_rate=5e-3)
         return policy
 
     got = cross_validate(data, keys, train)

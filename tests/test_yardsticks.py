@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
+from support.experts import an_encoder_policy
 
 from harness.app.job.estimate import estimate
 from harness.app.job.main_job import begin_or_go_on
@@ -22,7 +23,6 @@ from harness.core.log.loggedepisodes import read_episodes
 from harness.core.messages import State, Turn
 from harness.domain.text_encoder import load_encoder
 from learner.checkpoint import load_checkpoint, save_checkpoint
-from learner.encoder_policy import EncoderPolicy
 from learner.policy import FixedPolicy
 from simulator.personas import PERSONAS
 from simulator.scripted import rules
@@ -137,12 +137,12 @@ def test_an_encoder_in_bfloat16_is_close_repeatable_and_known_to_its_checkpoint(
     assert quick.embed(text).dtype == np.float32
     assert float(exact.embed(text) @ quick.embed(text)) > 0.999
     assert (quick.embed(text) == quick.embed(text)).all()
-    policy = EncoderPolicy(quick, rules.KEYS)
+    policy = an_encoder_policy(quick, rules.KEYS)
     saved = load_checkpoint(save_checkpoint(tmp_path, policy, version=0))
     rebuilt = saved.policy()
     assert rebuilt.distribution(state("similarity")) == policy.distribution(state("similarity"))
     with pytest.raises(InputError, match="dtype = bfloat16, here it is float32"):
-        saved.restore(EncoderPolicy(exact, rules.KEYS))
+        saved.restore(an_encoder_policy(exact, rules.KEYS))
 
 
 def test_data_may_move_between_sittings_but_not_change(tmp_path):

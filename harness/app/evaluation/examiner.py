@@ -24,7 +24,7 @@ from collections.abc import MutableMapping
 
 from experts.prompts import render_candidates
 from experts.replies import read_rating
-from experts.reward import LABELS, MASS_FLOOR, expected_rating, read_labels
+from experts.reward import LABELS, expected_rating, read_labels
 from harness.app.evaluation.persuasion import Intentions
 from harness.core import seeds
 from harness.core.errors import ExpertError
@@ -87,9 +87,9 @@ class Examiner:
         graph: KnowledgeGraph,
         *,
         labels: bool,
-        samples: int = 10,
-        quorum: int = 5,
-        mass_floor: float = MASS_FLOOR,
+        samples: int,
+        quorum: int,
+        mass_floor: float,
         memory: MutableMapping[str, float] | None = None,
     ) -> None:
         self._model = model

@@ -15,8 +15,8 @@ import httpx2
 import msgspec
 import trio
 
-from experts.reward import LABELS, MASS_FLOOR, read_labels
-from harness.app.settings.config import Model
+from experts.reward import LABELS, read_labels
+from harness.app.settings.config import Model, Reward
 from harness.app.setup.packaged_model import PACKAGED, folder_of, server_python
 from harness.core.errors import CheckFailed
 from harness.core.messages import ChatReply, ChatRequest
@@ -153,7 +153,7 @@ async def _mass(client: OpenAIChat) -> Said:
     if reading is None:
         return "FAILED", "label mass: what the server gives for the labels 1 to 5 are no log-probabilities"
     said = f"label mass: the labels 1 to 5 have {reading.label_mass:.2g} of the next token's probability"
-    if reading.label_mass < MASS_FLOOR:
+    if reading.label_mass < Reward().mass_floor:
         return (
             "note",
             f'{said}; below reward.mass_floor a reward is missing: set reward.mode = "samples" or use another model',

@@ -254,6 +254,10 @@ async def open_players(
     def model(role: str) -> ChatModel:
         return ledger.metered(clients[getattr(config.roles, role)])
 
+    def in_flight(role: str) -> int:
+        """As many calls as the role's model is sent at a time: more would wait in the client, where nobody counts."""
+        return config.models[getattr(config.roles, role)].max_connections
+
     async def judge(role: str) -> RewardExpert:
         mode: RewardMode = config.reward.mode
         offered = await clients[getattr(config.roles, role)].capabilities()
@@ -310,18 +314,16 @@ async def open_players(
         ),
         reward=await judge("reward"),
         max_batch=MAX_BATCH,
-        max_in_flight=config.scheduler.max_live_conversations,
+        max_in_flight=in_flight,
         capacity=INBOX,
     )
     talker = LLMSeeker(model("seeker"), temperature=decoding.seeker.temperature, max_tokens=decoding.seeker.max_tokens)
     examiner = await judge("evaluator")
-    limits = {
-        "max_batch": MAX_BATCH,
-        "capacity": INBOX,
-        "max_in_flight": config.scheduler.max_live_conversations,
-    }
-    seeker = _LanedSeeker(call_lane("seeker", lambda query: talker.reply(*query), **limits))
-    evaluator = _LanedJudge(call_lane("evaluator", examiner.score, **limits))
+    sizes = {"max_batch": MAX_BATCH, "capacity": INBOX}
+    seeker = _LanedSeeker(
+        call_lane("seeker", lambda query: talker.reply(*query), max_in_flight=in_flight("seeker"), **sizes)
+    )
+    evaluator = _LanedJudge(call_lane("evaluator", examiner.score, max_in_flight=in_flight("evaluator"), **sizes))
     async with network.open(), trio.open_nursery() as nursery:
         await nursery.start(seeker.lane.serve)
         await nursery.start(evaluator.lane.serve)

@@ -75,9 +75,9 @@ class OpenAIChat:
         model: str,
         *,
         api_key: str | None = None,
-        timeout_s: float = 300.0,
-        max_connections: int = 256,
-        retry: RetryPolicy | None = None,
+        timeout_s: float,
+        max_connections: int,
+        retry: RetryPolicy,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         root = _root(base_url)
@@ -87,7 +87,7 @@ class OpenAIChat:
         self.shown_url = root
         """The server's address without user, password or query: what messages may show."""
         self._timeout_s = timeout_s
-        self._retry = retry or RetryPolicy()
+        self._retry = retry
         self._secrets = (api_key,) if api_key else ()
         self.limit = InFlightLimit(max_connections)
         if transport is None and root.startswith("http://"):

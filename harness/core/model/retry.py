@@ -28,7 +28,7 @@ FailureKind = Literal["unreachable", "broken", "busy", "server", "gateway", "dea
 class RetryPolicy(Struct, frozen=True, kw_only=True):
     """Bounds of the retries of one call."""
 
-    budget_s: float = 90.0
+    budget_s: float
     """From the first failure on; a server that the harness starts again needs longer than its start-up takes."""
     wait_initial_s: float = 0.5
     wait_max_s: float = 10.0
