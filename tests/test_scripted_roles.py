@@ -13,7 +13,7 @@ from harness.domain.strategies import STRATEGIES, strategy_set
 from simulator.personas import PERSONAS
 from simulator.scripted import judge
 from simulator.scripted.acts import NAMING
-from simulator.scripted.roles import UnknownRole, World, read
+from simulator.scripted.roles import NotOfThisWorld, World, read
 from simulator.seeker import parse_reply
 
 ITEMS = (
@@ -204,7 +204,7 @@ def test_samples_of_one_request_use_following_seeds():
 
 
 def test_an_unknown_role_is_named():
-    with pytest.raises(UnknownRole, match="'poet'"):
+    with pytest.raises(NotOfThisWorld, match="'poet'"):
         read(prompt("poet", "x", {}))
 
 
@@ -212,3 +212,14 @@ def test_feelings_come_first_and_are_not_spoken():
     raw = ask("seeker", persona=PERSONAS[0].text, goal=GOAL, dialogue=talk("Hi.", "What do you like?"))
     assert re.match(r"Feelings: [^\n]+\nReply: [^\n]+$", raw)
     assert "trust" not in parse_reply(raw).text
+
+
+def test_a_strategy_or_persona_without_a_rule_is_refused_by_name():
+    with pytest.raises(NotOfThisWorld, match="'FLATTERY'"):
+        read(prompt("actor", "Do it.", {"STRATEGY": "FLATTERY: praise the taste", "DIALOGUE": "Seeker: hello"}))
+    with pytest.raises(NotOfThisWorld, match="You like blue"):
+        read(prompt("seeker", "Do it.", {"PERSONA": "You like blue things.", "GOAL": "- genre: drama"}))
+    for persona in PERSONAS:
+        assert read(prompt("seeker", "Do it.", {"PERSONA": persona.text})).role == "seeker"
+    for strategy in (*strategy_set("rso13"), *strategy_set("inspired14")):
+        assert read(prompt("actor", "Do it.", {"STRATEGY": f"{strategy.name}: {strategy.description}"})).role == "actor"

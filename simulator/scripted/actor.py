@@ -21,7 +21,7 @@ from simulator.scripted.dice import Dice
 from simulator.scripted.hearing import Ear
 from simulator.scripted.reasoner import NOTHING
 
-_BY_NAME = {s.name: s.key for s in (*strategy_set("rso13"), *strategy_set("inspired14"))}
+STRATEGIES_PLAYED = {s.name: s.key for s in (*strategy_set("rso13"), *strategy_set("inspired14"))}
 _OWN_CHOICE = (
     ("credibility", 0.35),
     ("personal_opinion", 0.55),
@@ -117,10 +117,15 @@ def listing(words: tuple[str, ...] | list[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
+def strategy_named(section: str) -> str:
+    """The name that a STRATEGY section begins with, in capitals; empty without one."""
+    return section.partition("\n")[0].partition(":")[0].strip().upper()
+
+
 def _strategy(section: str, dice: Dice) -> str:
-    name = section.partition("\n")[0].partition(":")[0].strip().upper()
-    if name in _BY_NAME:
-        return _BY_NAME[name]
+    name = strategy_named(section)
+    if name:
+        return STRATEGIES_PLAYED[name]
     mark = dice.uniform("own choice")
     return next(key for key, share in _OWN_CHOICE if mark < share)
 

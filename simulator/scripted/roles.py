@@ -10,6 +10,7 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 from simulator.scripted import actor, examiner, guests, judge, planner, reasoner, user
 from simulator.scripted.dice import Dice
 from simulator.scripted.hearing import Ear
+from simulator.scripted.traits import shows_a_trait
 
 _WRITERS = {
     "preference_reasoner": reasoner.answer,
@@ -25,8 +26,11 @@ _JUDGES = {
 ROLES = (*_WRITERS, *_JUDGES)
 
 
-class UnknownRole(ValueError):
-    """The prompt's ROLE section names no role of this world."""
+class NotOfThisWorld(ValueError):
+    """A prompt names a role, a strategy or a persona that this world has no rule for.
+
+    Taken for the nearest that it knows, such a prompt would give the same numbers for every setting, without a word.
+    """
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
@@ -39,14 +43,22 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
 
 def read(messages: Sequence[Message]) -> Prompt:
-    """Find the role and the sections; `UnknownRole` where there is none that the world plays."""
+    """Find the role and the sections; `NotOfThisWorld` where the world has no rule for what they name."""
     sections: dict[str, str] = {}
     for message in messages:
         for name, body in parse(message.content).items():
             sections.setdefault(name, body)
     role = sections.get("ROLE", "").partition("\n")[0].strip()
     if role not in ROLES:
-        raise UnknownRole(f"the prompt's ROLE section names {role!r}, not one of {', '.join(ROLES)}")
+        raise NotOfThisWorld(f"the prompt's ROLE section names {role!r}, not one of {', '.join(ROLES)}")
+    named = actor.strategy_named(sections.get("STRATEGY", ""))
+    if role == "actor" and named and named not in actor.STRATEGIES_PLAYED:
+        raise NotOfThisWorld(f"the scripted world does not know the strategy {named!r}: it plays those of Table I only")
+    if (person := sections.get("PERSONA", "")) and not shows_a_trait(person):
+        raise NotOfThisWorld(
+            f"the scripted world reads no trait (taste, articulacy, trust, patience) in the persona {person[:60]!r}: "
+            "docs/world.md says which words it reads"
+        )
     return Prompt(role=role, sections=sections, text="\n".join(message.content for message in messages))
 
 

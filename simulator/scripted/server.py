@@ -26,7 +26,7 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 from simulator.scripted import faults as faulty
 from simulator.scripted import protocol
 from simulator.scripted.protocol import MODEL, BadRequest, ChatBody
-from simulator.scripted.roles import Prompt, UnknownRole, World, read
+from simulator.scripted.roles import NotOfThisWorld, Prompt, World, read
 from simulator.scripted.tokens import PrefixCache, ids, prompt_ids
 
 Scope = dict[str, Any]
@@ -87,7 +87,7 @@ class App:
         request = protocol.decode_chat(await _body(receive))
         try:
             prompt = read(request.chat())
-        except UnknownRole as error:
+        except NotOfThisWorld as error:
             raise BadRequest(str(error)) from error
         rule = self._faults.take(prompt.role, prompt.text) if self._faults else None
         self._running += 1

@@ -28,6 +28,17 @@ _NAMES = re.compile(r"name (?:what you want|kinds of film)|plain words", re.IGNO
 _SCEPTICAL = re.compile(r"\bscepti|\bskepti|\bdistrust|\bsuspicious|\bwary\b", re.IGNORECASE)
 _SMALL = re.compile(r"little patience|impatient|no patience|in a hurry", re.IGNORECASE)
 _LARGE = re.compile(r"lot of patience|very patient|great patience|endless patience", re.IGNORECASE)
+_ANY = (
+    _FACTS, _FILMS, _NAMES, _SCEPTICAL, _SMALL, _LARGE,
+    re.compile(r"\bwarm(?:th)?\b|\bpatien(?:t|ce)\b|\bimpatient\b|\btrust\b|\bopen\b|at face value", re.IGNORECASE),
+)  # fmt: skip
+"""What tells any trait, those of the middle of the road too."""
+
+
+@lru_cache(maxsize=4096)
+def shows_a_trait(text: str) -> bool:
+    """Whether the text says anything that this world reads about a person."""
+    return any(cue.search(text) for cue in _ANY)
 
 
 @lru_cache(maxsize=4096)
