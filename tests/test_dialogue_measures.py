@@ -12,7 +12,6 @@ from harness.app.evaluation.persuasion import (
     Intentions,
     count_persuasion,
     persuasiveness,
-    pooled_persuasiveness,
 )
 
 RATING = st.floats(1, 5)
@@ -47,15 +46,6 @@ def said(pre, post, true):
 def test_persuasiveness_by_hand(intentions, clipped, unclipped):
     assert persuasiveness(intentions) == pytest.approx(clipped)
     assert persuasiveness(intentions, clipped=False) == pytest.approx(unclipped)
-
-
-def test_the_pooled_ratio_is_not_the_mean_of_ratios():
-    dialogues = [said(2, 3, 4), said(1, 2, 5), said(3, 4, 3), Intentions()]
-    gains, rooms = [d.gain for d in dialogues], [d.room for d in dialogues]
-    assert (gains, rooms) == ([1, 1, 1, None], [2, 4, 0, None])
-    assert pooled_persuasiveness(gains, rooms) == pytest.approx(3 / 6)
-    assert pooled_persuasiveness([None], [None]) is None
-    assert pooled_persuasiveness([1.0], [0.0]) is None
 
 
 def test_counts_say_what_stands_behind_the_means():
@@ -153,20 +143,3 @@ def test_gain_and_room_exist_together():
 def test_a_gap_of_exactly_the_least_counts_as_room_and_not_as_too_much():
     assert persuasiveness(said(0, 0.05, 0.05)) == 1.0
     assert said(0, 0.05, 0).over_persuaded is False
-    assert pooled_persuasiveness([0.05], [0.05]) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("gains", "rooms", "ratio"),
-    [
-        ([1.0], [2.0], 0.5),
-        ([-1.0], [2.0], -0.5),
-        ([1.0], [-2.0], -0.5),
-        ([-1.0], [-2.0], 0.5),
-        ([1.0, -3.0], [3.0, 1.0], -0.5),
-        ([None, 1.0], [3.0, 2.0], 0.5),
-        ([3.0, 1.0], [None, 2.0], 0.5),
-    ],
-)
-def test_the_pooled_ratio_has_the_sign_of_what_was_won(gains, rooms, ratio):
-    assert pooled_persuasiveness(gains, rooms) == pytest.approx(ratio)

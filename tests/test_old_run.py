@@ -19,7 +19,7 @@ from harness.app.commands.runs import runs
 from harness.app.identity.manifest import config_of, read_manifest
 from harness.app.settings.config import Config
 from harness.core.errors import InputError
-from harness.core.log.episode import assemble
+from harness.core.log.episode import build
 from harness.core.log.loggedepisodes import read_episodes
 from harness.core.log.rundigest import run_digest
 from harness.core.messages import Score
@@ -93,7 +93,7 @@ def test_a_field_that_an_event_gets_later_leaves_old_digests_as_they_were() -> N
     Later.__name__ = "Score"  # as if the field had been added to the struct itself
 
     def digest(score: Score) -> str:
-        (episode,) = assemble(events_of("a", 0, turns=1))
+        episode = build(events_of("a", 0, turns=1))
         (turn,) = episode.transitions
         changed = msgspec.structs.replace(turn, score=score)
         return run_digest([msgspec.structs.replace(episode, transitions=(changed,))])

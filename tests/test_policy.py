@@ -91,7 +91,7 @@ def test_probabilities_are_recomputed_to_the_last_bit(policy: TrainablePolicy) -
     for each, row in zip(STATES, acted, strict=True):
         logged = Decision(strategy=KEYS[3], index=3, probabilities=tuple(row), policy_version=0)
         again = Decision(strategy=KEYS[3], index=3, probabilities=tuple(later.distribution(each)), policy_version=0)
-        assert again.log_probability == logged.log_probability
+        assert again.probabilities == logged.probabilities
 
 
 def test_a_planner_that_reads_tells_states_apart(policy: TrainablePolicy) -> None:

@@ -19,7 +19,7 @@ from harness.app.replay.past import LoggedPolicy, PastRun, Unlogged, open_past
 from harness.app.replay.rescore import Reading, agreement
 from harness.app.replay.verify import compare, verified
 from harness.core.errors import CheckFailed, InputError
-from harness.core.log.episode import Episode, assemble
+from harness.core.log.episode import Assembler, build
 from harness.core.messages import EpisodeEnded, Event, Failure, Transition
 
 TINY = Path(__file__).parent.parent / "experiments" / "tiny.toml"
@@ -72,7 +72,9 @@ def test_the_tape_gives_the_whole_run_again(folder: Path) -> None:
 def changed_log(run: PastRun, tmp_path: Path, change: Callable[[Event], Event]) -> PastRun:
     """The run with other events in its log."""
     events = [change(event) for episode in run.episodes for event in episode.events]
-    return msgspec.structs.replace(run, episodes=tuple(assemble(events)))
+    assembler = Assembler()
+    episodes = tuple(episode for event in events if (episode := assembler.add(event)) is not None)
+    return msgspec.structs.replace(run, episodes=episodes)
 
 
 def edited(name: str, turn: int, **fields: Any) -> Callable[[Event], Event]:
@@ -128,23 +130,18 @@ def test_a_changed_decision_changes_the_actors_section(run: PastRun, tmp_path: P
 def test_a_turn_that_failed_is_no_difference_but_another_end_is() -> None:
     events = events_of("e", 0, turns=2)[:-1]
     failure = Failure(kind="call", message="status 400", turn=3)
-    failed = assembled([*events, EpisodeEnded(episode="e", stop="error", turns=2, failure=failure)])
+    failed = build([*events, EpisodeEnded(episode="e", stop="error", turns=2, failure=failure)])
     unlogged = Failure(kind=Unlogged.kind, message="no decision", turn=3)
-    again = assembled([*events, EpisodeEnded(episode="e", stop="error", turns=2, failure=unlogged)])
+    again = build([*events, EpisodeEnded(episode="e", stop="error", turns=2, failure=unlogged)])
     assert compare(failed, again) is None
-    whole = assembled(events_of("e", 0, turns=2))
+    whole = build(events_of("e", 0, turns=2))
     longer = compare(whole, again)
     assert longer is not None
     assert longer.field.startswith("stop is error")
 
 
-def assembled(events: list[Event]) -> Episode:
-    (episode,) = assemble(events)
-    return episode
-
-
 def test_the_logged_planner_knows_its_turns_only() -> None:
-    policy, episode = LoggedPolicy(), assembled(events_of("e", 0, turns=1))
+    policy, episode = LoggedPolicy(), build(events_of("e", 0, turns=1))
     first, second = episode.states()
     with policy.repeating(episode):
         assert policy.distribution(first) == UNIFORM

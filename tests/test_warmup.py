@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.cross_validation import cross_validate
 from support.encoders import write_tiny_encoder
 from support.experts import an_encoder_policy
 from support.labels import KEYS, dialogue, dialogues
@@ -18,7 +19,6 @@ from harness.core.messages import Dialogue
 from harness.domain.text_encoder import TextEncoder, load_encoder
 from learner.encoder_policy import EncoderPolicy
 from learner.label_baselines import majority, tfidf_logreg
-from learner.label_eval import cross_validate
 from learner.labels import LabelledStates, confusion, labelled_states, measure
 from learner.tabular import TabularPolicy
 from learner.warmup import split_dialogues, warm_up

@@ -148,11 +148,6 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a prompted planner that is sampled: replies that named no strategy."""
 
     @property
-    def log_probability(self) -> float:
-        """log pi(h_t|s_t), natural logarithm."""
-        return math.log(self.probabilities[self.index])
-
-    @property
     def entropy(self) -> float:
         """H(pi(.|s_t)) in nats."""
         return -sum(p * math.log(p) for p in self.probabilities if p > 0.0)

@@ -132,10 +132,6 @@ class KnowledgeGraph:
         """Genres, persons (directors and stars) and decade of an item."""
         return self._attributes[self.aliases.get(item_id, item_id)]
 
-    def all_attributes(self) -> tuple[Attribute, ...]:
-        """Every attribute that some item has, in a stable order."""
-        return tuple(sorted(self._covered_by, key=lambda a: (a.kind, a.value)))
-
     def covering(self, attributes: Iterable[Attribute]) -> tuple[str, ...]:
         """Ids of all items that have every one of the attributes, in graph order; all items for none."""
         sets = [self._covered_by.get(attribute, set()) for attribute in attributes]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from harness.core.messages import Attribute, Struct
-from harness.domain.knowledge_graph import KnowledgeGraph, decade
+from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.titles import spoken_name
 from simulator.scripted import phrases
 from simulator.scripted.acts import act_of
@@ -141,10 +141,6 @@ class Ear:
         """A film's name as it is said in a sentence, so that whoever hears it knows it for a film."""
         item = self.graph.titles.find(name)
         return spoken_name(item) if item else name
-
-    def decade_of(self, item: str) -> str:
-        year = self.graph.item(item).year
-        return decade(year) if year is not None else ""
 
 
 _TITLE_WITH_YEAR = re.compile(r"[A-Z0-9][^.?!]{0,80}\((?:19|20)\d{2}\)")

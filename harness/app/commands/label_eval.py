@@ -24,8 +24,8 @@ from harness.core.errors import InputError
 from harness.domain.strategies import strategy_set
 from learner.checkpoint import load_checkpoint
 from learner.label_baselines import majority, tfidf_logreg
-from learner.label_eval import evaluate_labels
 from learner.labels import LabelMeasures, confusion, labelled_states, measure
+from learner.warmup import predict
 
 TITLES = {"model": "planner", "majority": "majority", "tfidf_logreg": "TF-IDF + log. regression"}
 
@@ -50,7 +50,8 @@ def label_eval(checkpoint: Path, inspired: Path, skip_bad: int | None, console: 
     train, test = labelled_states(trained_on, strategies), labelled_states(dialogues, strategies)
     if not len(test):
         raise InputError(f"{inspired} holds no labelled recommender turn that follows a seeker's message")
-    predicted = evaluate_labels(found.policy(loaded_encoder), test)
+    policy = found.policy(loaded_encoder)
+    predicted = predict(policy, [policy.prepare(state) for state in test.states])
     measures: dict[str, LabelMeasures] = {
         "model": measure(predicted, test),
         "majority": measure(majority(train, test), test),

@@ -1,4 +1,4 @@
-"""Watching intention and persuasiveness of one dialogue (decision 17), and the pooled ratio over many; pure.
+"""Watching intention and persuasiveness of one dialogue (decision 17); pure.
 
 The evaluator states how likely the seeker is to watch the recommended film, 1..5, three times: *pre* (it has seen the
 title only), *post* (after the dialogue) and *true* (it has read the full record). What the dialogue won over the title,
@@ -8,12 +8,13 @@ as a share of what the truth would win, is the persuasiveness of Qin et al. (PC-
 
 Per dialogue that ratio explodes where the title alone says nearly all, and the mean of such ratios of integer scores is
 badly biased; the headline is therefore the ratio of sums. The paper's mean of clipped ratios stands beside it with
-counts of what it uses. Left out: asking the evaluator (`examiner`), intervals (`two_way`).
+counts of what it uses. Left out: asking the evaluator (`examiner`), the ratio of sums
+and intervals (`two_way`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from harness.core.messages import Struct
 
@@ -54,15 +55,6 @@ def persuasiveness(intentions: Intentions, *, clipped: bool = True) -> float | N
         return None
     ratio = gain / room
     return min(1.0, max(0.0, ratio)) if clipped else ratio
-
-
-def pooled_persuasiveness(gains: Sequence[float | None], rooms: Sequence[float | None]) -> float | None:
-    """sum(post - pre) / sum(true - pre) over the dialogues that have both; None without any, or without room."""
-    pairs = [(gain, room) for gain, room in zip(gains, rooms, strict=True) if gain is not None and room is not None]
-    total = sum(room for _, room in pairs)
-    if not pairs or abs(total) < MIN_GAP:
-        return None
-    return sum(gain for gain, _ in pairs) / total
 
 
 class PersuasionCounts(Struct, frozen=True, kw_only=True):

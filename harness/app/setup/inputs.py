@@ -14,6 +14,7 @@ import msgspec
 from harness.app.settings.config import Config
 from harness.core.errors import ConfigError, InputError
 from harness.core.messages import Dialogue, LabelledTurn, Scenario, Struct
+from harness.core.seams import Dataset
 from harness.core.seeds import derive
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy, strategy_set
@@ -60,7 +61,7 @@ def read_inputs(config: Config) -> Inputs:
     dialogues, notes = read_dialogues(config, Path(config.data.inspired)) if config.data.inspired else ((), [])
     goal_source = dialogues
     if config.data.goals == "redial":
-        redial = RedialDataset(_redial_folder(config), skip_bad=config.data.skip_bad)
+        redial: Dataset = RedialDataset(_redial_folder(config), skip_bad=config.data.skip_bad)
         goal_source = tuple(redial.dialogues())
     warms_up = config.learns and config.warmup.epochs and not config.planner.init
     if warms_up and sum(bool(dialogue.labelled_turns) for dialogue in dialogues) < 2:

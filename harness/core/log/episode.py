@@ -102,10 +102,6 @@ class Assembler:
         """Whether the episode has started and not ended."""
         return episode in self._open
 
-    def unfinished(self) -> tuple[Episode, ...]:
-        """Episodes that have started and not ended."""
-        return tuple(build(events) for events in self._open.values())
-
 
 def build(events: Iterable[Event]) -> Episode:
     """One episode from its events, the first an `EpisodeStarted`."""
@@ -126,9 +122,3 @@ def build(events: Iterable[Event]) -> Episode:
     if started is None:
         raise ValueError("an episode's events begin with EpisodeStarted")
     return Episode(started=started, opening=opening, transitions=tuple(transitions), ended=ended)
-
-
-def assemble(events: Iterable[Event]) -> tuple[Episode, ...]:
-    """All finished episodes of a stream of events, in the order in which they ended."""
-    assembler = Assembler()
-    return tuple(episode for event in events if (episode := assembler.add(event)) is not None)

@@ -115,10 +115,6 @@ class Ledger:
         """The running totals by role, in alphabetical order."""
         return {name: self._roles[name].totals() for name in sorted(self._roles)}
 
-    def total_usage(self) -> Usage:
-        """All answered calls of all roles: what a token budget is compared with."""
-        return sum((role.usage for role in self._roles.values()), Usage())
-
     def _role(self, name: str) -> _Role:
         if name not in self._roles:
             self._roles[name] = _Role(name)

@@ -14,14 +14,9 @@ from harness.core import seeds
 from harness.core.errors import InputError
 from harness.core.messages import Dialogue
 from learner.label_baselines import majority, tfidf_logreg
-from learner.labels import LabelledStates, LabelMeasures, Matrix, labelled_states, measure
+from learner.labels import LabelMeasures, Matrix, labelled_states, measure
 from learner.policy import TrainablePolicy
 from learner.warmup import predict
-
-
-def evaluate_labels(policy: TrainablePolicy, labels: LabelledStates) -> Matrix:
-    """(N, K): what a trained planner predicts for labelled states."""
-    return predict(policy, [policy.prepare(state) for state in labels.states])
 
 
 def cross_validate(
@@ -44,7 +39,8 @@ def cross_validate(
         learning = [dialogue for i, dialogue in enumerate(labelled) if i not in held]
         unseen = [labelled[i] for i in sorted(held)]
         seen_labels, unseen_labels = (labelled_states(part, strategies) for part in (learning, unseen))
-        predicted["model"].append(evaluate_labels(train(learning), unseen_labels))
+        policy = train(learning)
+        predicted["model"].append(predict(policy, [policy.prepare(state) for state in unseen_labels.states]))
         predicted["majority"].append(majority(seen_labels, unseen_labels))
         predicted["tfidf_logreg"].append(tfidf_logreg(seen_labels, unseen_labels))
         tested.extend(unseen)
