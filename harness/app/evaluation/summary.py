@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from harness.app.evaluation.metrics import Measure, all_by_scenario
 from harness.app.evaluation.readings import Readings
@@ -124,16 +125,16 @@ def table(summary: Summary) -> Table:
         if summary.differences:
             cells.append(cell(summary.differences.get(metric, NOTHING), signed=True))
         shown.add_row(title, *cells)
-    counts = [f"{phase.episodes - phase.errors} ({phase.errors})" for phase in summary.phases]
+    counts = [Text(f"{phase.episodes - phase.errors} ({phase.errors})") for phase in summary.phases]
     if summary.differences:
-        counts.append(str(max(difference.n for difference in summary.differences.values())))
+        counts.append(Text(str(max(difference.n for difference in summary.differences.values()))))
     shown.add_row("n (failed)", *counts)
     return shown
 
 
-def cell(value: Estimate, *, signed: bool = False) -> str:
+def cell(value: Estimate, *, signed: bool = False) -> Text:
     """Mean over its interval, or a dash where there is no value."""
     if value.mean is None:
-        return "–"
+        return Text("–")
     sign = "+" if signed else ""
-    return f"{value.mean:{sign}.2f}\n{interval_text(value, signed=signed)}".rstrip()
+    return Text(f"{value.mean:{sign}.2f}\n{interval_text(value, signed=signed)}".rstrip())

@@ -37,6 +37,7 @@ from harness.app.identity.sittings import identity_of, refuse_other_texts, sit_d
 from harness.app.job.again import keep_what_the_log_covers, to_play_again, withdraw_failed
 from harness.app.job.derived import lacking
 from harness.app.job.estimate import estimate
+from harness.app.job.farewell import say_farewell
 from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.outcomes import Outcomes
 from harness.app.job.session import Session
@@ -239,6 +240,8 @@ def _execute(
         summary = summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
     show(summary, console)
     console.print(Text(f"run digest {summary.digest}\nrun directory {folder}"), soft_wrap=True)
+    if not quiet:
+        say_farewell(folder, config.reward.threshold, console)
     return summary
 
 

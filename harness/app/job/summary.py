@@ -13,6 +13,7 @@ from harness.app.evaluation.in_force import decisions_of, world_of
 from harness.app.evaluation.metrics import Measure, headline
 from harness.app.evaluation.readings import readings_of
 from harness.app.evaluation.serving import ServingReport, serving_table
+from harness.app.evaluation.statistics import ONE_RUN
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
 from harness.app.identity.sittings import cautions_of_sittings
 from harness.app.job.estimate import estimate
@@ -89,8 +90,7 @@ def show(summary: Summary, console: Console) -> None:
     incomplete = "" if summary.complete or summary.failed else "INCOMPLETE: some episodes are missing. "
     console.print(
         Text(
-            f"{incomplete}95% intervals over dialogues of this one run (seed {summary.seed}; Wilson for rates, t for "
-            "means and paired differences); they do not speak about training again. "
+            f"{incomplete}{ONE_RUN} Seed {summary.seed}. "
             f"Tokens {sum(u.prompt_tokens + u.completion_tokens for u in summary.tokens.values()):,}, "
             f"{summary.seconds:.0f} s. World: {summary.world}."
             + (f" Decisions: {summary.decisions}." if summary.decisions else "")

@@ -28,13 +28,13 @@ def show(plan: Plan, findings: Findings, console: Console) -> None:
         shown.add_column(HEADINGS[place], justify="right" if place else "left", no_wrap=place > 0)
     for row in findings.rows:
         cells = _cells(row, "\n")
-        shown.add_row(*(cells[place] for place in columns))
+        shown.add_row(*(Text(cells[place]) for place in columns))
     paper.print(shown)
     claims = Table(title="Claims, written down before the cells were played", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("", "claim", "difference"):
         claims.add_column(heading)
     for claim in findings.claims:
-        claims.add_row(claim.verdict, claim.text, _said(claim))
+        claims.add_row(*map(Text, (claim.verdict, claim.text, _said(claim))))
     paper.print(claims)
     for line in _lines(findings):
         console.print(Text(line), soft_wrap=True)
