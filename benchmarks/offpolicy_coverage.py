@@ -1,6 +1,6 @@
 """Do the intervals of `learner.offpolicy` hold what they promise? Checked where the truth can be had.
 
-``python -m harness.app.replay.coverage --graph fixtures/films.json``: in the scripted world (its role functions,
+``python -m benchmarks.offpolicy_coverage --graph fixtures/films.json``: in the scripted world (its role functions,
 without HTTP: `simulator.scripted.trial`) one planner is logged for many conversations, other planners are played to get
 their true mean return, and their return is estimated from many small samples of the log. Printed: the share of 95%
 intervals that hold the truth, by estimator, sample size and how far the target is from the log.
@@ -233,7 +233,7 @@ def table(cells: Sequence[Cell]) -> Table:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m harness.app.replay.coverage", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.offpolicy_coverage", description=__doc__)
     parser.add_argument("--graph", type=Path, required=True, help="knowledge graph of the scripted world")
     parser.add_argument("--pool", type=int, default=4_000, help="logged conversations")
     parser.add_argument("--truth", type=int, default=6_000, help="conversations that give a target's true mean")
