@@ -20,7 +20,7 @@ from benchmarks.measure import Bench, Goal, Result, main, median, spread
 from benchmarks.pipeline import ROOT
 from harness.app.commands.run import run as play_run
 from harness.app.console.progress import Progress
-from harness.app.replay.past import open_past
+from harness.app.replay.recorded_run import open_recorded_run
 from harness.app.replay.verify import verified
 from harness.core.log.eventlog import open_log
 from harness.core.log.loggedepisodes import read_episodes, read_events
@@ -55,7 +55,7 @@ def run(bench: Bench) -> Result:
         again: list[float] = []
         for _ in range(bench.rounds(2)):
             started = time.perf_counter()
-            found = verified(open_past(folder, ()), Progress(quiet, quiet=True))
+            found = verified(open_recorded_run(folder, ()), Progress(quiet, quiet=True))
             again.append(found.episodes / (time.perf_counter() - started))
             if found.divergences:
                 raise RuntimeError(f"{len(found.divergences)} episodes differ from their log")

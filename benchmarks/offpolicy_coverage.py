@@ -1,6 +1,10 @@
 """Do the intervals of `learner.offpolicy` hold what they promise? Checked where the truth can be had.
 
+<<<<<<<< HEAD:benchmarks/offpolicy_coverage.py
 ``python -m benchmarks.offpolicy_coverage --graph fixtures/films.json``: in the scripted world (its role functions,
+========
+``python -m benchmarks.interval_coverage --graph fixtures/films.json``: in the scripted world (its role functions,
+>>>>>>>> a5ab470 (Names say what they hold: run_page, episode_data, decisions, recorded_run, workload, baseline_roles; one meaning for Planner, Training, Cell, table, Reading, Agreement):benchmarks/interval_coverage.py
 without HTTP: `simulator.scripted.trial`) one planner is logged for many conversations, other planners are played to get
 their true mean return, and their return is estimated from many small samples of the log. Printed: the share of 95%
 intervals that hold the truth, by estimator, sample size and how far the target is from the log.
@@ -25,7 +29,7 @@ from rich.table import Table
 from experts.planner import sample
 from harness.core.messages import State, StopCause, Struct, Turn
 from harness.domain.knowledge_graph import KnowledgeGraph
-from learner.offpolicy import ESS_FLAG, Estimated, LoggedEpisode, estimate, stepwise
+from learner.offpolicy import ESS_FLAG, LoggedEpisode, OffPolicyEstimate, off_policy, stepwise
 from simulator.goals import draw_goals
 from simulator.scripted import rules
 from simulator.scripted.hearing import Ear
@@ -37,7 +41,7 @@ ESTIMATORS = ("weighted", "doubly_robust", "per_decision")
 Distribution = Callable[[View], tuple[float, ...]]
 
 
-class Cell(Struct, frozen=True, kw_only=True):
+class TargetAtSize(Struct, frozen=True, kw_only=True):
     """One target at one sample size."""
 
     epsilon: float
@@ -76,7 +80,7 @@ def target_planner(epsilon: float) -> Distribution:
     return planner
 
 
-class Stage:
+class Plays:
     """Plays planners given as distributions and remembers what they might have done."""
 
     def __init__(self, graph: KnowledgeGraph) -> None:
@@ -135,7 +139,7 @@ def outcome(played: Played) -> float:
 
 
 def coverage(
-    stage: Stage,
+    stage: Plays,
     *,
     pool: int,
     truth: int,
@@ -143,7 +147,7 @@ def coverage(
     sizes: Sequence[int],
     epsilons: Sequence[float],
     say: Callable[[str], None],
-) -> list[Cell]:
+) -> list[TargetAtSize]:
     """All cells; ``pool`` logged conversations to draw samples from, ``truth`` conversations a target."""
     played, views = stage.play(logging_planner, pool, seed=1)
     log = [stage.logged(one, seen, f"s{number}") for number, (one, seen) in enumerate(zip(played, views, strict=True))]
@@ -167,18 +171,18 @@ def _cell(
     epsilon: float,
     size: int,
     trials: int,
-) -> Cell:
+) -> TargetAtSize:
     draw = random.Random(size)
-    found: list[tuple[bool, float, dict[str, Estimated]]] = []
+    found: list[tuple[bool, float, dict[str, OffPolicyEstimate]]] = []
     for _ in range(trials):
         chosen = draw.sample(range(len(log)), size)
-        result = estimate([log[i] for i in chosen], [targets[i] for i in chosen], KEYS, gamma=GAMMA)
+        result = off_policy([log[i] for i in chosen], [targets[i] for i in chosen], KEYS, gamma=GAMMA)
         found.append(
             (result.effective >= ESS_FLAG, result.effective, {name: getattr(result, name) for name in ESTIMATORS})
         )
     kept = [estimates for accepted, _, estimates in found if accepted]
     refused = [estimates for accepted, _, estimates in found if not accepted]
-    return Cell(
+    return TargetAtSize(
         epsilon=epsilon,
         size=size,
         truth=truth,
@@ -191,7 +195,7 @@ def _cell(
     )
 
 
-def _covered(estimates: Sequence[Estimated], truth: float) -> float:
+def _covered(estimates: Sequence[OffPolicyEstimate], truth: float) -> float:
     return float(np.mean([one.low <= truth <= one.high for one in estimates])) if estimates else math.nan
 
 
@@ -203,7 +207,7 @@ def _rms(values: Sequence[float]) -> float:
     return float(np.sqrt(np.mean(np.square(values)))) if values else math.nan
 
 
-def table(cells: Sequence[Cell]) -> Table:
+def coverage_table(cells: Sequence[TargetAtSize]) -> Table:
     """A row a cell; per estimator: coverage, median width, root mean square error."""
     shown = Table(box=box.SIMPLE_HEAD)
     titles = (
@@ -233,7 +237,11 @@ def table(cells: Sequence[Cell]) -> Table:
 
 
 def main() -> None:
+<<<<<<<< HEAD:benchmarks/offpolicy_coverage.py
     parser = argparse.ArgumentParser(prog="python -m benchmarks.offpolicy_coverage", description=__doc__)
+========
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.interval_coverage", description=__doc__)
+>>>>>>>> a5ab470 (Names say what they hold: run_page, episode_data, decisions, recorded_run, workload, baseline_roles; one meaning for Planner, Training, Cell, table, Reading, Agreement):benchmarks/interval_coverage.py
     parser.add_argument("--graph", type=Path, required=True, help="knowledge graph of the scripted world")
     parser.add_argument("--pool", type=int, default=4_000, help="logged conversations")
     parser.add_argument("--truth", type=int, default=6_000, help="conversations that give a target's true mean")
@@ -243,7 +251,7 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(width=160)
     cells = coverage(
-        Stage(KnowledgeGraph.load(options.graph)),
+        Plays(KnowledgeGraph.load(options.graph)),
         pool=options.pool,
         truth=options.truth,
         trials=options.trials,
@@ -251,7 +259,7 @@ def main() -> None:
         epsilons=options.epsilons,
         say=console.print,
     )
-    console.print(table(cells))
+    console.print(coverage_table(cells))
     console.print("Per estimator: share of 95% intervals that hold the truth, median width, root mean square error.")
 
 

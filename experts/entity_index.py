@@ -27,7 +27,7 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 
 Vectors = NDArray[np.float32]
 Embed = Callable[[str], Vectors]
-Progress = Callable[[int, int], None]
+OnStep = Callable[[int, int], None]
 """Called with (items embedded, items in all)."""
 
 EXACT_UP_TO = 5_000
@@ -79,7 +79,7 @@ def build_index(
     *,
     model_sha256: str,
     cache_dir: Path | None = None,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
 ) -> EntityIndex:
     """The index of a graph's items, from ``cache_dir`` if it is there; blocks, for minutes with thousands of new items.
 
@@ -99,7 +99,7 @@ def build_index(
     return EntityIndex([item.id for item in graph.items], vectors, graph=search)
 
 
-def _embed_all(graph: KnowledgeGraph, embed: Embed, progress: Progress | None) -> Vectors:
+def _embed_all(graph: KnowledgeGraph, embed: Embed, progress: OnStep | None) -> Vectors:
     rows = []
     for done, item in enumerate(graph.items, start=1):
         row = np.asarray(embed(item_text(item)), dtype=np.float32)

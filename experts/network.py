@@ -18,7 +18,7 @@ import trio
 
 from experts.actor import Actor
 from experts.fact_retriever import FactRetriever, RetrieverQuery
-from experts.planner import Planner, PlannerQuery
+from experts.planner import PlannerQuery, PolicyPlanner
 from experts.preference_reasoner import PreferenceReasoner
 from experts.prompted_planner import PromptedPlanner
 from experts.replies import ActorReply
@@ -53,7 +53,7 @@ class NetworkOfExperts:
         self,
         *,
         actor: Actor,
-        planner: Planner | PromptedPlanner | None = None,
+        planner: PolicyPlanner | PromptedPlanner | None = None,
         reasoner: PreferenceReasoner | None = None,
         retriever: FactRetriever | None = None,
         reward: Judge | None = None,

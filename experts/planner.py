@@ -29,7 +29,7 @@ class PlannerQuery(Struct, frozen=True, kw_only=True):
     policy_version: int
 
 
-class Planner:
+class PolicyPlanner:
     """Draws strategies; ``policy_at(version)`` gives the policy of a version."""
 
     def __init__(self, policy_at: Callable[[int], Policy], strategies: tuple[Strategy, ...]) -> None:

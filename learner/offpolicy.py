@@ -55,7 +55,7 @@ class LoggedEpisode(Struct, frozen=True, kw_only=True):
     """r_1..r_T such that the discounted sum is the outcome (`stepwise`)."""
 
 
-class Estimated(Struct, frozen=True, kw_only=True):
+class OffPolicyEstimate(Struct, frozen=True, kw_only=True):
     """One estimate of the target's mean outcome, and whether it may be believed."""
 
     value: float
@@ -66,9 +66,9 @@ class Estimated(Struct, frozen=True, kw_only=True):
 class OffPolicy(Struct, frozen=True, kw_only=True):
     """All estimators on one log; the numbers stand whatever the verdict, the caller shows them by it."""
 
-    weighted: Estimated
-    doubly_robust: Estimated
-    per_decision: Estimated
+    weighted: OffPolicyEstimate
+    doubly_robust: OffPolicyEstimate
+    per_decision: OffPolicyEstimate
     episodes: int
     effective: float
     """(sum w)^2 / sum w^2 over the whole episodes' weights."""
@@ -103,7 +103,7 @@ def effective_size(weights: Array) -> float:
     return float(weights.sum()) ** 2 / squares if squares > 0.0 else 0.0
 
 
-def estimate(
+def off_policy(
     episodes: Sequence[LoggedEpisode],
     targets: Sequence[Sequence[Sequence[float]]],
     strategies: tuple[str, ...],
@@ -193,7 +193,7 @@ def _discounts(turns: int, gamma: float) -> Array:
     return powers
 
 
-def weighted_importance(log: _Log, gamma: float) -> Estimated:
+def weighted_importance(log: _Log, gamma: float) -> OffPolicyEstimate:
     """sum_i w_i G_i / sum_i w_i: biased towards the log, of bounded variance."""
     weights, outcomes = log.rho[:, -1], log.outcomes(gamma)
     mean_weight = weights.mean()
@@ -203,14 +203,14 @@ def weighted_importance(log: _Log, gamma: float) -> Estimated:
     return _interval(value, weights * (outcomes - value) / mean_weight, log.scenarios, effective_size(weights))
 
 
-def per_decision(log: _Log, gamma: float) -> Estimated:
+def per_decision(log: _Log, gamma: float) -> OffPolicyEstimate:
     """mean_i sum_t gamma^(t-1) rho_t r_t: unbiased."""
     sums = (log.rho * log.rewards) @ _discounts(log.rewards.shape[1], gamma)
     value = float(sums.mean())
     return _interval(value, sums - value, log.scenarios, effective_size(log.rho[:, -1]))
 
 
-def doubly_robust(log: _Log, gamma: float) -> Estimated:
+def doubly_robust(log: _Log, gamma: float) -> OffPolicyEstimate:
     """mean V(s_1) + sum_t gamma^(t-1) sum_i w_it (r_t + gamma V(s_{t+1}) - Q(s_t, h_t)), sum_i w_it = 1."""
     q_nT, v_nT = cross_fitted(log, gamma)
     turns = log.rewards.shape[1]
@@ -281,7 +281,7 @@ def _inputs(state: State, strategies: tuple[str, ...]) -> tuple[Array, Array]:
     return shown, about
 
 
-def _interval(value: float, influence: Array, scenarios: Sequence[str], effective: float) -> Estimated:
+def _interval(value: float, influence: Array, scenarios: Sequence[str], effective: float) -> OffPolicyEstimate:
     """value -+ t * standard error, the error from influence values summed by scenario."""
     sums: dict[str, float] = {}
     for name, amount in zip(scenarios, influence, strict=True):
@@ -289,8 +289,8 @@ def _interval(value: float, influence: Array, scenarios: Sequence[str], effectiv
     clusters = len(sums)
     squares = math.fsum(amount**2 for amount in sums.values()) * clusters / (clusters - 1)
     half = float(stats.t.ppf((1 + LEVEL) / 2, max(effective - 1.0, 1.0))) * math.sqrt(squares) / len(influence)
-    return Estimated(value=value, low=value - half, high=value + half)
+    return OffPolicyEstimate(value=value, low=value - half, high=value + half)
 
 
-def _unknown() -> Estimated:
-    return Estimated(value=math.nan, low=-math.inf, high=math.inf)
+def _unknown() -> OffPolicyEstimate:
+    return OffPolicyEstimate(value=math.nan, low=-math.inf, high=math.inf)

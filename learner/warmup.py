@@ -32,7 +32,7 @@ HEAD_PENALTY = 3e-3
 3e-4 in 5-fold cross-validation on INSPIRED's dev split."""
 _ENCODER_WEIGHT_DECAY = 0.01
 
-Progress = Callable[[str, int, int], None]
+OnStep = Callable[[str, int, int], None]
 """Called with what is done (``states read`` or ``epochs``), how many, of how many."""
 
 
@@ -82,7 +82,7 @@ def warm_up(
     epochs: int,
     learning_rate: float,
     encoder_learning_rate: float | None = None,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
 ) -> WarmupReport:
     """Train ``policy`` in place on the labelled turns of ``dialogues``; blocks, so run it in a worker thread.
 
@@ -151,7 +151,7 @@ def predict(policy: TrainablePolicy, prepared: Sequence[Any]) -> Matrix:
 
 
 def _prepared(
-    policy: TrainablePolicy, train: LabelledStates, validation: LabelledStates, progress: Progress | None
+    policy: TrainablePolicy, train: LabelledStates, validation: LabelledStates, progress: OnStep | None
 ) -> tuple[list[Any], list[Any]]:
     inputs: list[Any] = []
     total = len(train) + len(validation)

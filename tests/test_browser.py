@@ -17,8 +17,8 @@ from support.rundirs import WORLD, write_run
 from test_report import HOSTILE, write_comparison
 
 from harness.app.report.comparison_page import render_comparison
-from harness.app.report.page import render_run
 from harness.app.report.record import read_record
+from harness.app.report.run_page import render_run
 
 pytestmark = pytest.mark.browser
 

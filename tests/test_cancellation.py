@@ -10,7 +10,7 @@ from support.fakes import FILMS, Answer, FakeChatModel, hashed_words
 from trio.testing import MockClock
 
 from experts.entity_index import build_index
-from experts.planner import Planner
+from experts.planner import PolicyPlanner
 from harness.core.conversation import Cast, converse
 from harness.core.lane import run_inline
 from harness.core.log.eventlog import open_log
@@ -59,7 +59,7 @@ async def cancelled_at(step: int, path: Path) -> int:
     metered = ledger.metered(model)
     network = a_network(
         actor=an_actor(metered),
-        planner=Planner(lambda version: Uniform(), STRATEGIES),
+        planner=PolicyPlanner(lambda version: Uniform(), STRATEGIES),
         reasoner=a_reasoner(metered),
         retriever=a_retriever(GRAPH, INDEX, hashed_words),
         reward=a_judge(metered, mode="samples"),

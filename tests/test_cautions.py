@@ -14,7 +14,7 @@ from support.episodes import events_of
 from harness.app.commands import run as running
 from harness.app.evaluation import metrics
 from harness.app.evaluation.cautions import cautions_of
-from harness.app.evaluation.in_force import decisions_of, world_of
+from harness.app.evaluation.decisions import decisions_of, world_of
 from harness.app.evaluation.readings import Readings, readings_of, why_missing
 from harness.app.evaluation.statistics import Estimate
 from harness.app.settings.config import Config

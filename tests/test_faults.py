@@ -17,7 +17,7 @@ from support.world import World
 
 from harness.app.console.progress import Progress
 from harness.app.identity.sittings import read_sittings
-from harness.app.replay.past import open_past
+from harness.app.replay.recorded_run import open_recorded_run
 from harness.app.replay.verify import verified
 from learner.checkpoint import load_checkpoint
 
@@ -272,7 +272,7 @@ def test_18_any_character_in_a_reply_reads_back_equal(runs: Runs) -> None:
     texts += [episode.opening.text for episode in run.episodes if episode.opening]
     assert texts.count(odd) == 3
     # Read back, digested and played again from the tape alike.
-    assert verified(open_past(run.folder), Progress(Console(), quiet=True)).digest == run.digest
+    assert verified(open_recorded_run(run.folder), Progress(Console(), quiet=True)).digest == run.digest
 
 
 def test_19_no_numbers_in_the_planner(runs: Runs) -> None:

@@ -11,7 +11,7 @@ from support.fakes import FILMS, FakeChatModel, hashed_words, run_on_fake_clock,
 
 from experts.entity_index import build_index
 from experts.network import NetworkOfExperts
-from experts.planner import Planner
+from experts.planner import PolicyPlanner
 from harness.core.errors import CallError, ExpertError, RunStopped
 from harness.core.lane import run_inline
 from harness.core.messages import RecommenderTurn
@@ -50,7 +50,7 @@ def asked(request) -> dict[str, str]:
 def network(model, *, policy_at=OneHot, run_sync=run_inline, **left_out) -> NetworkOfExperts:
     experts = {
         "actor": an_actor(model),
-        "planner": Planner(policy_at, STRATEGIES),
+        "planner": PolicyPlanner(policy_at, STRATEGIES),
         "reasoner": a_reasoner(model),
         "retriever": a_retriever(GRAPH, INDEX, hashed_words),
         "reward": a_judge(model, mode="samples"),
@@ -150,7 +150,7 @@ def test_planner_and_reasoner_work_side_by_side():
     model = FakeChatModel(answer, seconds=3)
     built = a_network(
         actor=an_actor(model),
-        planner=Planner(OneHot, STRATEGIES),
+        planner=PolicyPlanner(OneHot, STRATEGIES),
         reasoner=a_reasoner(model),
         run_sync=slow,
     )

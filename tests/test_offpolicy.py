@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.core.errors import DataError
 from harness.core.messages import State, Turn
-from learner.offpolicy import LoggedEpisode, OffPolicy, effective_size, estimate, softened, stepwise, verdict
+from learner.offpolicy import LoggedEpisode, OffPolicy, effective_size, off_policy, softened, stepwise, verdict
 from learner.returns import returns
 
 KEYS = ("ask", "praise", "offer")
@@ -58,7 +58,7 @@ def outcome(episode: LoggedEpisode) -> float:
 
 def evaluated(log: list[LoggedEpisode], rule: Rule) -> OffPolicy:
     targets = [[rule[last(state)] for state in episode.states] for episode in log]
-    return estimate(log, targets, KEYS, gamma=GAMMA)
+    return off_policy(log, targets, KEYS, gamma=GAMMA)
 
 
 @pytest.fixture(scope="module")

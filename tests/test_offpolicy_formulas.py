@@ -14,11 +14,11 @@ from harness.core.errors import DataError
 from harness.core.messages import State, Turn
 from learner.offpolicy import (
     EPSILON,
-    Estimated,
     LoggedEpisode,
     OffPolicy,
+    OffPolicyEstimate,
     effective_size,
-    estimate,
+    off_policy,
     softened,
     stepwise,
 )
@@ -64,14 +64,14 @@ def rho(episode: LoggedEpisode, target: list[tuple[float, ...]], turns: int) -> 
     return math.prod(target[t][action] / episode.behaviour[t] for t, action in enumerate(episode.actions) if t < turns)
 
 
-def interval(value: float, influence: list[float], log: list[LoggedEpisode], effective: float) -> Estimated:
+def interval(value: float, influence: list[float], log: list[LoggedEpisode], effective: float) -> OffPolicyEstimate:
     sums: dict[str, float] = defaultdict(float)
     for episode, amount in zip(log, influence, strict=True):
         sums[episode.scenario] += amount
     groups = len(sums)
     error = math.sqrt(groups / (groups - 1) * sum(amount**2 for amount in sums.values())) / len(log)
     half = float(stats.t.ppf(0.975, max(effective - 1, 1))) * error
-    return Estimated(value=value, low=value - half, high=value + half)
+    return OffPolicyEstimate(value=value, low=value - half, high=value + half)
 
 
 def features(state: State, action: int) -> np.ndarray:
@@ -108,7 +108,7 @@ def value(weights: np.ndarray, state: State, target: tuple[float, ...]) -> float
     return sum(p * float(features(state, action) @ weights) for action, p in enumerate(target))
 
 
-def doubly_robust(log: list[LoggedEpisode], targets: Rows, effective: float) -> Estimated:
+def doubly_robust(log: list[LoggedEpisode], targets: Rows, effective: float) -> OffPolicyEstimate:
     names = sorted({episode.scenario for episode in log})
     fold = {name: number % FOLD_COUNT for number, name in enumerate(names)}
     longest = max(len(episode.actions) for episode in log)
@@ -138,10 +138,10 @@ def doubly_robust(log: list[LoggedEpisode], targets: Rows, effective: float) -> 
 
 
 def of(log: list[LoggedEpisode], targets: Rows) -> OffPolicy:
-    return estimate(log, targets, KEYS, gamma=GAMMA)
+    return off_policy(log, targets, KEYS, gamma=GAMMA)
 
 
-def same(found: Estimated, expected: Estimated) -> None:
+def same(found: OffPolicyEstimate, expected: OffPolicyEstimate) -> None:
     assert (found.value, found.low, found.high) == pytest.approx(
         (expected.value, expected.low, expected.high), rel=1e-6, abs=1e-9
     )

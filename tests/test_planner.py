@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import state_of
 
-from experts.planner import Planner, PlannerQuery, sample
+from experts.planner import PlannerQuery, PolicyPlanner, sample
 from harness.core.errors import ExpertError
 from harness.core.messages import Decision
 from harness.domain.strategies import STRATEGIES
@@ -30,15 +30,15 @@ class Fixed:
 
 
 def decide(policy, *states, version=0):
-    planner = Planner({version: policy}.__getitem__, STRATEGIES)
+    planner = PolicyPlanner({version: policy}.__getitem__, STRATEGIES)
     return planner.decide([PlannerQuery(state=state, policy_version=version) for state in states])
 
 
 @pytest.mark.parametrize("policy", [UniformPolicy(KEYS), FixedPolicy(KEYS, KEYS[0]), TabularPolicy(KEYS)])
 def test_only_a_policy_that_says_so_is_asked_on_the_event_loop(policy):
     query = PlannerQuery(state=state_of("Hello"), policy_version=0)
-    assert not Planner({0: policy}.__getitem__, STRATEGIES).blocks([query])
-    assert Planner({0: Fixed(*UNIFORM)}.__getitem__, STRATEGIES).blocks([query])
+    assert not PolicyPlanner({0: policy}.__getitem__, STRATEGIES).blocks([query])
+    assert PolicyPlanner({0: Fixed(*UNIFORM)}.__getitem__, STRATEGIES).blocks([query])
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=20).filter(any), st.floats(0.0, 1.0, exclude_max=True))

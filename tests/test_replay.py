@@ -15,8 +15,8 @@ from harness.app.commands import run as running
 from harness.app.commands.replay import Question, replay
 from harness.app.console.progress import Progress
 from harness.app.replay import evaluate, rescore, transcript
-from harness.app.replay.past import LoggedPolicy, PastRun, Unlogged, open_past
-from harness.app.replay.rescore import Reading, agreement
+from harness.app.replay.recorded_run import LoggedPolicy, RecordedRun, Unlogged, open_recorded_run
+from harness.app.replay.rescore import TwoRewards, agreement
 from harness.app.replay.verify import compare, verified
 from harness.core.errors import CheckFailed, InputError
 from harness.core.log.episode import Assembler, build
@@ -37,8 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path) -> PastRun:
-    return open_past(folder)
+def run(folder: Path) -> RecordedRun:
+    return open_recorded_run(folder)
 
 
 def ask(folder: Path, question: Question, **how: Any) -> str:
@@ -69,7 +69,7 @@ def test_the_tape_gives_the_whole_run_again(folder: Path) -> None:
     assert summary["digest"] in said
 
 
-def changed_log(run: PastRun, tmp_path: Path, change: Callable[[Event], Event]) -> PastRun:
+def changed_log(run: RecordedRun, tmp_path: Path, change: Callable[[Event], Event]) -> RecordedRun:
     """The run with other events in its log."""
     events = [change(event) for episode in run.episodes for event in episode.events]
     assembler = Assembler()
@@ -96,7 +96,7 @@ def edited(name: str, turn: int, **fields: Any) -> Callable[[Event], Event]:
     ],
 )
 def test_what_the_code_now_reads_otherwise_is_named(
-    run: PastRun, tmp_path: Path, fields: dict[str, Any], turn: int, role: str, sentence: str
+    run: RecordedRun, tmp_path: Path, fields: dict[str, Any], turn: int, role: str, sentence: str
 ) -> None:
     found = verified(changed_log(run, tmp_path, edited("before-000001", 1, **fields)), quiet())
     (divergence,) = found.divergences
@@ -110,12 +110,12 @@ def test_a_changed_prompt_is_named_and_ends_in_exit_code_1(folder: Path, monkeyp
     with pytest.raises(CheckFailed, match="4 of 4 episodes") as caught:
         ask(folder, Question(verify=True), phases=["rl"])
     assert caught.value.exit_code == 1
-    found = verified(open_past(folder, ["rl"]), quiet())
+    found = verified(open_recorded_run(folder, ["rl"]), quiet())
     assert {(one.turn, one.role) for one in found.divergences} == {(1, "actor")}
     assert found.divergences[0].field == "the system message differs from the recorded one"
 
 
-def test_a_changed_decision_changes_the_actors_section(run: PastRun, tmp_path: Path) -> None:
+def test_a_changed_decision_changes_the_actors_section(run: RecordedRun, tmp_path: Path) -> None:
     episode = run.episode("rl-000000")
     decision = episode.transitions[1].decision
     assert decision is not None
@@ -155,11 +155,11 @@ def test_the_same_judge_says_the_same(folder: Path, tmp_path: Path) -> None:
     said = ask(folder, Question(rescore="reward"), out=tmp_path / "readings.jsonl")
     assert "scripted-world" in said
     readings = [msgspec.json.decode(line) for line in (tmp_path / "readings.jsonl").read_bytes().splitlines()]
-    assert len(readings) == sum(len(episode.transitions) for episode in open_past(folder).episodes)
+    assert len(readings) == sum(len(episode.transitions) for episode in open_recorded_run(folder).episodes)
     assert all(reading["old"] == reading["new"] for reading in readings)
 
 
-def test_another_prompt_and_mode_say_something_else(folder: Path, run: PastRun, tmp_path: Path) -> None:
+def test_another_prompt_and_mode_say_something_else(folder: Path, run: RecordedRun, tmp_path: Path) -> None:
     console = Console(quiet=True)
     (tmp_path / "logs").mkdir()
     exact = msgspec.structs.replace(run.config, reward=msgspec.structs.replace(run.config.reward, mode="expected"))
@@ -176,7 +176,7 @@ def test_agreement_in_numbers() -> None:
     old = [0.1, 0.2, 0.9, 0.8, None, 0.4]
     new = [0.2, 0.3, 0.8, 0.1, 0.5, None]
     pairs = enumerate(zip(old, new, strict=True))
-    readings = [Reading(episode=f"e{turn // 3}", turn=turn % 3 + 1, old=a, new=b) for turn, (a, b) in pairs]
+    readings = [TwoRewards(episode=f"e{turn // 3}", turn=turn % 3 + 1, old=a, new=b) for turn, (a, b) in pairs]
     found = agreement(readings, 0.75)
     assert (found.states, found.both, found.old_missing, found.new_missing) == (6, 4, 1, 1)
     assert found.old_mean == pytest.approx(0.5)
@@ -221,7 +221,7 @@ def test_a_small_log_gives_no_estimate_and_says_so(folder: Path) -> None:
     assert "[" not in said.split("ESS")[1].split("95% intervals")[0]
 
 
-def test_planners_are_found_by_name(folder: Path, run: PastRun) -> None:
+def test_planners_are_found_by_name(folder: Path, run: RecordedRun) -> None:
     assert evaluate.target_of(run, "fixed:credibility").epsilon > 0
     by_name, by_path = evaluate.target_of(run, "v000001"), evaluate.target_of(run, str(folder / "checkpoints/v000001"))
     state = run.episodes[0].states()[0]
@@ -230,7 +230,7 @@ def test_planners_are_found_by_name(folder: Path, run: PastRun) -> None:
         evaluate.target_of(run, "v000009")
 
 
-def test_the_logging_planner_evaluates_to_what_was_logged(run: PastRun) -> None:
+def test_the_logging_planner_evaluates_to_what_was_logged(run: RecordedRun) -> None:
     before = [episode for episode in run.episodes if episode.started.phase == "before"]
     strategies = tuple(strategy.key for strategy in run.inputs.strategies)
     found, logged = evaluate.estimates(before, evaluate.target_of(run, "uniform"), run.config, strategies)
@@ -239,7 +239,7 @@ def test_the_logging_planner_evaluates_to_what_was_logged(run: PastRun) -> None:
         assert found[name].effective == pytest.approx(len(before))
 
 
-def test_a_transcript_shows_text_and_nothing_else(run: PastRun) -> None:
+def test_a_transcript_shows_text_and_nothing_else(run: RecordedRun) -> None:
     episode = run.episodes[0]
     hostile = "[bold red]\x1b[2J\x07a\x00b\u2028c[/] \u202e"
     first = episode.transitions[0]
@@ -256,7 +256,7 @@ def test_a_transcript_shows_text_and_nothing_else(run: PastRun) -> None:
     assert not set(said) & set("\x07\x00\u2028\u202e")
 
 
-def test_a_transcript_has_every_part_of_a_turn(folder: Path, run: PastRun) -> None:
+def test_a_transcript_has_every_part_of_a_turn(folder: Path, run: RecordedRun) -> None:
     episode = next(e for e in run.episodes if e.transitions[0].facts)
     said = ask(folder, Question(transcript=episode.id))
     for part in ("persona", "goal", "strategy", "preferences", "facts", "recommender", "seeker", "scores", "timing"):

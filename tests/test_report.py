@@ -28,8 +28,8 @@ from harness.app.report.costs import costs_by_role
 from harness.app.report.curves import update_returns
 from harness.app.report.health import flaws, simulator_health
 from harness.app.report.judging import judge_beside_evaluator, read_judge, repeatability
-from harness.app.report.page import _clear, render_run
 from harness.app.report.record import read_record, visible
+from harness.app.report.run_page import _clear, render_run
 from harness.core.errors import InputError
 from harness.core.log.episode import Episode, build
 from harness.core.messages import Item, Score, SeekerReply

@@ -19,7 +19,7 @@ from harness.app.evaluation.two_way import (
     estimate_two_way,
     holm,
     ratio_two_way,
-    table,
+    values_of,
 )
 
 VALUES = st.floats(-100, 100, allow_nan=False).map(lambda x: round(x, 3))
@@ -28,7 +28,7 @@ P_VALUES = st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=8)
 
 
 def test_a_table_holds_nan_where_a_value_is_missing():
-    found = table({1: {"a": 1.0, "b": None}, 3: {"a": 2.0}}, (1, 2, 3), ("a", "b"))
+    found = values_of({1: {"a": 1.0, "b": None}, 3: {"a": 2.0}}, (1, 2, 3), ("a", "b"))
     assert np.array_equal(found, [[1, math.nan], [math.nan, math.nan], [2, math.nan]], equal_nan=True)
 
 

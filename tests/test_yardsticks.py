@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 from support.experts import an_encoder_policy
 
-from harness.app.job.estimate import estimate
 from harness.app.job.main_job import begin_or_go_on
+from harness.app.job.workload import workload_of
 from harness.app.settings.config import Config, flattened
 from harness.app.settings.configfile import load_config
 from harness.app.setup.inputs import episode_seed, read_inputs
@@ -104,7 +104,7 @@ def test_only_the_phases_that_are_asked_for_are_played(tmp_path, overrides, play
     summary = begin_or_go_on(wanted, tmp_path / "run", Console(quiet=True), quiet=True)
     episodes = read_episodes(tmp_path / "run" / "episodes.jsonl")
     assert {episode.started.phase for episode in episodes} == set(played)
-    assert list(estimate(wanted, read_inputs(wanted)).phases) == played
+    assert list(workload_of(wanted, read_inputs(wanted)).phases) == played
     assert summary.complete
     assert begin_or_go_on(wanted, tmp_path / "run", Console(quiet=True), quiet=True).digest == summary.digest
     with pytest.raises(InputError, match=r"changed: rl\.gamma"):

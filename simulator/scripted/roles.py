@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.core.messages import Message, Struct
 from harness.core.sections import parse
 from harness.domain.knowledge_graph import KnowledgeGraph
-from simulator.scripted import actor, examiner, guests, judge, planner, reasoner, user
+from simulator.scripted import actor, baseline_roles, examiner, judge, planner, reasoner, user
 from simulator.scripted.dice import Dice
 from simulator.scripted.hearing import Ear
 from simulator.scripted.traits import shows_a_trait
@@ -17,7 +17,7 @@ _WRITERS = {
     "actor": actor.answer,
     "seeker": user.answer,
     planner.ROLE: planner.answer,
-    **guests.WRITERS,
+    **baseline_roles.WRITERS,
 }
 _JUDGES = {
     **dict.fromkeys(("evaluator", "reward"), judge.distribution),

@@ -189,7 +189,7 @@ class Trial:
 _STRATEGY = {strategy.key: f"{strategy.name}: {strategy.description}" for strategy in STRATEGIES}
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class TrialRow(Struct, frozen=True, kw_only=True):
     """Means over conversations. ``conv_sr``: the evaluator's score above tau; ``judge_sr``: stopped by the judge."""
 
     conv_sr: float
@@ -205,11 +205,11 @@ class Row(Struct, frozen=True, kw_only=True):
     """Share of true facts among those stated."""
 
 
-def summary(played: Sequence[Played], max_turns: int = 10) -> Row:
+def summary(played: Sequence[Played], max_turns: int = 10) -> TrialRow:
     """One row of the table."""
     count = len(played)
     claims = sum(p.true_claims + p.false_claims for p in played)
-    return Row(
+    return TrialRow(
         conv_sr=sum(p.evaluation > TAU for p in played) / count,
         judge_sr=sum(p.stop == "judge" for p in played) / count,
         accepted=sum(p.stop == "user" for p in played) / count,
@@ -244,7 +244,7 @@ def best_schedule(trial: Trial, *, count: int, sweeps: int = 2, max_turns: int =
     return tuple(schedule)
 
 
-def table(graph: KnowledgeGraph, *, count: int, search: int) -> list[tuple[str, Row]]:
+def trial_rows(graph: KnowledgeGraph, *, count: int, search: int) -> list[tuple[str, TrialRow]]:
     """The calibration table; ``search`` conversations a candidate in the schedule search (0: the plain schedule)."""
     ear = Ear(graph)
     goals = draw_goals(graph, (), count=200, seed=11, beyond=True).goals
@@ -270,10 +270,10 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=400)
     parser.add_argument("--search", type=int, default=0, help="conversations a candidate in the schedule search")
     options = parser.parse_args()
-    rows = table(KnowledgeGraph.load(options.graph), count=options.conversations, search=options.search)
-    print(f"{'policy':<28}" + "".join(f"{name:>13}" for name in Row.__struct_fields__))
+    rows = trial_rows(KnowledgeGraph.load(options.graph), count=options.conversations, search=options.search)
+    print(f"{'policy':<28}" + "".join(f"{name:>13}" for name in TrialRow.__struct_fields__))
     for name, row in rows:
-        print(f"{name:<28}" + "".join(f"{getattr(row, field):>13.3f}" for field in Row.__struct_fields__))
+        print(f"{name:<28}" + "".join(f"{getattr(row, field):>13.3f}" for field in TrialRow.__struct_fields__))
 
 
 if __name__ == "__main__":

@@ -28,10 +28,10 @@ from harness.app.evaluation.metrics import (
 )
 from harness.app.evaluation.scales import scale_of
 from harness.app.evaluation.statistics import estimate, paired_difference
-from harness.app.evaluation.summary import cell
+from harness.app.evaluation.summary import mean_over_interval
 from harness.app.identity.sittings import differences
-from harness.app.report.page import world_of
 from harness.app.report.record import RunRecord, read_record
+from harness.app.report.run_page import world_of
 from harness.app.settings.config import operational, settings
 from harness.app.settings.phases import phase_title
 from harness.core.messages import TRAIN
@@ -143,9 +143,9 @@ def _results(a: RunRecord, b: RunRecord, phase: str) -> Table:
         difference = paired_difference(kept, before, scale_of(name))
         table.add_row(
             title,
-            cell(estimate(list(before.values()), scale_of(name))),
-            cell(estimate(list(after.values()), scale_of(name))),
-            cell(difference, signed=True) if difference.n else "–",
+            mean_over_interval(estimate(list(before.values()), scale_of(name))),
+            mean_over_interval(estimate(list(after.values()), scale_of(name))),
+            mean_over_interval(difference, signed=True) if difference.n else "–",
         )
     return table
 

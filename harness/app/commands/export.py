@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.text import Text
 
-from harness.app.report.page import world_of
 from harness.app.report.record import RunRecord, read_record
+from harness.app.report.run_page import world_of
 from harness.app.report.tables import TABLES, Column
 from harness.core.errors import InputError
 from harness.core.log import rundir

@@ -28,7 +28,7 @@ from harness.core.messages import Struct
 ROOT = Path(__file__).parent.parent.parent.parent
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class FaultRow(Struct, frozen=True, kw_only=True):
     """One fault."""
 
     number: int
@@ -38,8 +38,8 @@ class Row(Struct, frozen=True, kw_only=True):
     elsewhere: str = ""
 
 
-def _row(number: int, fault: str, *tests: str, elsewhere: str = "") -> Row:
-    return Row(number=number, fault=fault, tests=tests, elsewhere=elsewhere)
+def _row(number: int, fault: str, *tests: str, elsewhere: str = "") -> FaultRow:
+    return FaultRow(number=number, fault=fault, tests=tests, elsewhere=elsewhere)
 
 
 def can_browse() -> bool:
@@ -59,7 +59,7 @@ BROWSER_ROW = _row(
 BROWSERLESS_ROW = _row(36, _SCRIPTS, elsewhere="there is no Chromium to be driven here (RSO_CHROMIUM, playwright)")
 F = "test_faults.py::test_"
 L = "test_log_damage.py::test_"
-ROWS: tuple[Row, ...] = (
+ROWS: tuple[FaultRow, ...] = (
     _row(1, "kill -9 at random instants, many times", "test_kill.py::test_ten_kills"),
     _row(2, "kill -9 in the middle of a record", f"{F}02_killed_in_the_middle_of_a_record"),
     _row(3, "kill -9 during resume, and again", "test_kill.py::test_ten_kills"),

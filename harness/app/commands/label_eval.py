@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.app.evaluation.in_force import decisions_of
+from harness.app.evaluation.decisions import decisions_of
 from harness.app.identity.manifest import config_of, read_manifest, refuse_other_files
 from harness.app.setup.inputs import digests, read_dialogues
 from harness.app.setup.wiring import loaded_encoder

@@ -10,9 +10,9 @@ from rich.text import Text
 from harness.app.drawing.figures import write
 from harness.app.grid.comparison.figures import comparison_figures
 from harness.app.report.comparison_page import is_comparison, read_comparison
-from harness.app.report.page import world_of
 from harness.app.report.plots import run_figures
 from harness.app.report.record import read_record
+from harness.app.report.run_page import world_of
 from harness.core.errors import InputError
 
 PLOTS = "plots"

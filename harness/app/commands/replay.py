@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.replay import evaluate, rescore, swap, transcript, verify
-from harness.app.replay.past import PastRun, open_past
+from harness.app.replay.recorded_run import RecordedRun, open_recorded_run
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import config_from_tree, load_config, overridden
 from harness.core.errors import InputError
@@ -56,7 +56,7 @@ def replay(
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"--out: there is no folder {out.absolute().parent}")
     # Bytes a turn are those of the whole log.
-    run = open_past(folder, phases if asked else ())
+    run = open_recorded_run(folder, phases if asked else ())
     match asked:
         case ["verify"]:
             verify.verify(run, console, quiet=quiet)
@@ -76,7 +76,7 @@ def replay(
             overview(run, console)
 
 
-def overview(run: PastRun, console: Console) -> None:
+def overview(run: RecordedRun, console: Console) -> None:
     """What is there: episodes by phase, and bytes and calls a turn of the log and the tape."""
     turns = sum(len(episode.transitions) for episode in run.episodes)
     phases = Counter(episode.started.phase for episode in run.episodes)
@@ -96,7 +96,7 @@ def overview(run: PastRun, console: Console) -> None:
     )
 
 
-def _config(run: PastRun, file: Path | None, overrides: list[str]) -> Config:
+def _config(run: RecordedRun, file: Path | None, overrides: list[str]) -> Config:
     """Whose models answer live: another experiment's, or the run's own with overrides."""
     if file is not None:
         return load_config(file, overrides)

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.report.comparison_page import is_comparison, render_comparison
-from harness.app.report.page import render_run
 from harness.app.report.record import read_record
+from harness.app.report.run_page import render_run
 from harness.core.errors import InputError
 from harness.core.log import rundir
 

@@ -10,9 +10,8 @@ from rich.text import Text
 
 from harness.app.evaluation.summary import Summary
 from harness.app.identity.manifest import read_manifest, tree_of
-from harness.app.job.estimate import estimate
-from harness.app.job.estimate import table as estimate_table
 from harness.app.job.main_job import begin_or_go_on, go_on
+from harness.app.job.workload import workload_of, workload_table
 from harness.app.settings.configfile import config_from_tree, load_config, overridden
 from harness.app.setup.inputs import read_inputs
 from harness.core.log import rundir
@@ -27,9 +26,9 @@ def dry_run(file: Path, overrides: list[str], console: Console) -> None:
         load_checkpoint(Path(config.planner.init))  # the encoder is not loaded: it may be on the machine that will run
     console.print(Text(msgspec.json.format(msgspec.json.encode(config), indent=2).decode()), soft_wrap=True)
     console.print(Text(f"config digest {config.digest}"), soft_wrap=True)
-    expected = estimate(config, inputs)
+    expected = workload_of(config, inputs)
     console.print(Text("episodes: " + ", ".join(f"{name} {count}" for name, count in expected.phases.items())))
-    console.print(estimate_table(expected))
+    console.print(workload_table(expected))
 
 
 def run(file: Path, run_dir: Path | None, overrides: list[str], console: Console, *, quiet: bool) -> Summary:

@@ -129,7 +129,7 @@ def _strategies(progress: Progress) -> Table:
 
 
 def _last_dialogue(progress: Progress) -> list[RenderableType]:
-    said = progress.remark
+    said = progress.last_turn
     if said is None:
         return []
     head = Text(f"{harmless(said.episode)}: {said.stop} after {said.turns} turns", style="dim")

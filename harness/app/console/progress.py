@@ -24,7 +24,7 @@ TRACE = 240
 """Finished episodes that a sparkline looks back on."""
 
 
-class Remark(Struct, frozen=True, kw_only=True):
+class LastTurn(Struct, frozen=True, kw_only=True):
     """The end of the dialogue that ended last; texts as the models wrote them."""
 
     episode: str
@@ -44,7 +44,7 @@ class Progress:
         self.changed = False
         self._lanes: tuple[Lane[Any, Any], ...] = ()
         self._last_turns: dict[str, Transition] = {}
-        self.remark: Remark | None = None
+        self.last_turn: LastTurn | None = None
         self.begin("starting", 0, unit="seconds")
 
     def begin(self, phase: str, total: int, done: int = 0, *, unit: str) -> None:
@@ -90,7 +90,7 @@ class Progress:
         elif isinstance(event, EpisodeEnded):
             last = self._last_turns.pop(event.episode, None)
             if last is not None:
-                self.remark = Remark(
+                self.last_turn = LastTurn(
                     episode=event.episode,
                     stop=event.stop,
                     turns=event.turns,

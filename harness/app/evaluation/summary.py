@@ -65,7 +65,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     serving: dict[str, ServingReport] = {}
     """By model, of the last sitting (a resumed run's calls before it are not in it): how its server served."""
     decisions: str = ""
-    """Those in force that the numbers depend on (`harness.app.evaluation.in_force`)."""
+    """Those in force that the numbers depend on (`harness.app.evaluation.decisions`)."""
     readings: dict[str, Readings] = {}
     """By role, over the whole log: what could not be read, and why."""
     cautions: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ def tokens_by_role(episodes: Iterable[Episode]) -> dict[str, Usage]:
     return dict(sorted(total.items()))
 
 
-def table(summary: Summary) -> Table:
+def summary_table(summary: Summary) -> Table:
     """The final table: a row a measure, a column a phase, and the paired difference RL - warm-up."""
     shown = Table(title=f"World: {summary.world}", title_justify="left", box=box.SIMPLE_HEAD)
     shown.add_column("", no_wrap=True)
@@ -121,9 +121,9 @@ def table(summary: Summary) -> Table:
     if summary.differences:
         shown.add_column("RL - warm-up\n(paired)", justify="right", no_wrap=True)
     for metric, title in COLUMNS.items():
-        cells = [cell(phase.metrics.get(metric, NOTHING)) for phase in summary.phases]
+        cells = [mean_over_interval(phase.metrics.get(metric, NOTHING)) for phase in summary.phases]
         if summary.differences:
-            cells.append(cell(summary.differences.get(metric, NOTHING), signed=True))
+            cells.append(mean_over_interval(summary.differences.get(metric, NOTHING), signed=True))
         shown.add_row(title, *cells)
     counts = [Text(f"{phase.episodes - phase.errors} ({phase.errors})") for phase in summary.phases]
     if summary.differences:
@@ -132,7 +132,7 @@ def table(summary: Summary) -> Table:
     return shown
 
 
-def cell(value: Estimate, *, signed: bool = False) -> Text:
+def mean_over_interval(value: Estimate, *, signed: bool = False) -> Text:
     """Mean over its interval, or a dash where there is no value."""
     if value.mean is None:
         return Text("–")

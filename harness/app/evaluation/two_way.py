@@ -56,7 +56,9 @@ class Difference(Struct, frozen=True, kw_only=True):
         return self.p_holm is not None and self.p_holm < 1 - LEVEL
 
 
-def table(by_seed: Mapping[int, Mapping[str, float | None]], seeds: Sequence[int], scenarios: Sequence[str]) -> Table:
+def values_of(
+    by_seed: Mapping[int, Mapping[str, float | None]], seeds: Sequence[int], scenarios: Sequence[str]
+) -> Table:
     """Seed -> scenario -> value as a (S, N) table."""
     rows = [[by_seed.get(seed, {}).get(scenario) for scenario in scenarios] for seed in seeds]
     return np.array([[math.nan if value is None else value for value in row] for row in rows], dtype=np.float64)

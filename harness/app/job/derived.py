@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.app.job.estimate import estimate
 from harness.app.job.metricsfile import metrics_lack
+from harness.app.job.workload import workload_of
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs
 from harness.core.messages import TRAIN
@@ -19,7 +19,7 @@ def lacking(config: Config, inputs: Inputs, folder: Path) -> str:
 
 def _lines(config: Config, inputs: Inputs) -> Iterator[tuple[str, str | None, int | None]]:
     """(type, name, version) of every line."""
-    phases = estimate(config, inputs).phases
+    phases = workload_of(config, inputs).phases
     if config.learns and config.warmup.epochs and not config.planner.init:
         yield "warmup", None, None
     for update in range(-(-phases.get(TRAIN, 0) // config.rl.batch_episodes)):

@@ -36,14 +36,14 @@ from harness.app.identity.manifest import (
 from harness.app.identity.sittings import identity_of, refuse_other_texts, sit_down
 from harness.app.job.again import keep_what_the_log_covers, to_play_again, withdraw_failed
 from harness.app.job.derived import lacking
-from harness.app.job.estimate import estimate
 from harness.app.job.farewell import say_farewell
 from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.outcomes import Outcomes
 from harness.app.job.session import Session
 from harness.app.job.stoppable import run_stoppable
 from harness.app.job.summary import measures_of, read_summary, show, summarize, write_summary
-from harness.app.job.training import UNTRAINED, WARMED_UP, Training
+from harness.app.job.training import UNTRAINED, WARMED_UP, Trainer
+from harness.app.job.workload import workload_of
 from harness.app.settings.config import Config
 from harness.app.settings.phases import Phase
 from harness.app.setup.inputs import Inputs, read_inputs
@@ -131,7 +131,7 @@ def go_on(
     refuse_changes(config_of(manifest, folder), wanted)
     inputs = read_inputs(wanted)
     refuse_other_files(manifest, inputs.files)
-    known, phases = read_summary(folder), estimate(wanted, inputs).phases
+    known, phases = read_summary(folder), workload_of(wanted, inputs).phases
     progress = Progress(console, quiet=quiet)
     whole = _log_is_whole(folder, known, progress)
     episodes = EpisodeIndex(folder / rundir.EPISODES)
@@ -265,7 +265,7 @@ async def _at_work(
             write_summary(folder, msgspec.structs.replace(known, complete=False))
         await withdraw_failed(folder / rundir.EPISODES, config)
     finished = EpisodeIndex(folder / rundir.EPISODES)
-    phases = estimate(config, inputs).phases
+    phases = workload_of(config, inputs).phases
     if aside := keep_what_the_log_covers(folder, finished, phases, config):
         progress.say(
             f"{aside} checkpoints rest on conversations that the log does not hold: set aside below "
@@ -325,7 +325,7 @@ async def _phases(
     await evaluate("before", UNTRAINED)
     if planner is None:
         return
-    training = Training(session, planner, versions, folder / rundir.CHECKPOINTS, metrics)
+    training = Trainer(session, planner, versions, folder / rundir.CHECKPOINTS, metrics)
     await training.warm_up(inputs.dialogues)
     await evaluate("warmup", WARMED_UP)
     if not training.updates or not extent.reinforced:

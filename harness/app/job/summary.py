@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.evaluation.cautions import cautions_of
-from harness.app.evaluation.in_force import decisions_of, world_of
+from harness.app.evaluation.decisions import decisions_of, world_of
 from harness.app.evaluation.metrics import Measure, headline
 from harness.app.evaluation.readings import readings_of
 from harness.app.evaluation.serving import ServingReport, serving_table
 from harness.app.evaluation.statistics import ONE_RUN
-from harness.app.evaluation.summary import Summary, differences, summarize_phase, table, tokens_by_role
+from harness.app.evaluation.summary import Summary, differences, summarize_phase, summary_table, tokens_by_role
 from harness.app.identity.sittings import cautions_of_sittings
-from harness.app.job.estimate import estimate
 from harness.app.job.outcomes import Outcomes
+from harness.app.job.workload import workload_of
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs, pool_digest
 from harness.core.log import rundir
@@ -40,7 +40,7 @@ def summarize(
     """From the log alone, but for how the servers served; written to `summary.json`."""
     episodes = EpisodeIndex(folder / rundir.EPISODES)
     measures = measures_of(config, inputs)
-    wanted = estimate(config, inputs).phases
+    wanted = workload_of(config, inputs).phases
     by_phase = {name: episodes.of(name) for name in wanted}
     evaluations = {name: found for name, found in by_phase.items() if name != TRAIN and found}
     phases = tuple(
@@ -80,7 +80,7 @@ def write_summary(folder: Path, summary: Summary) -> None:
 
 def show(summary: Summary, console: Console) -> None:
     """Tables, cautions and what the numbers are about."""
-    console.print(table(summary))
+    console.print(summary_table(summary))
     for name, report in summary.serving.items():
         console.print(serving_table(name, report))
     for caution in summary.cautions:

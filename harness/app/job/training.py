@@ -66,7 +66,7 @@ def learn_labels(
     )
 
 
-class Training:
+class Trainer:
     """Trains one planner in one session."""
 
     def __init__(

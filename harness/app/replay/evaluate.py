@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.app.evaluation.in_force import stands_on
+from harness.app.evaluation.decisions import stands_on
 from harness.app.evaluation.metrics import conversation_success
-from harness.app.replay.past import PastRun
+from harness.app.replay.recorded_run import RecordedRun
 from harness.app.settings.config import Config
 from harness.app.setup.wiring import planner_of
 from harness.core.errors import InputError
@@ -27,7 +27,7 @@ from harness.core.log.episode import Episode
 from harness.core.messages import TRAIN, Struct
 from harness.core.seams import Policy
 from learner.checkpoint import load_checkpoint
-from learner.offpolicy import EPSILON, Estimated, LoggedEpisode, OffPolicy, estimate, softened, stepwise
+from learner.offpolicy import EPSILON, LoggedEpisode, OffPolicy, OffPolicyEstimate, off_policy, softened, stepwise
 from learner.policy import FixedPolicy, UniformPolicy
 
 WORDS = {"report": "", "flag": " !", "refuse": " !!"}
@@ -54,7 +54,7 @@ class Evaluated(Struct, frozen=True, kw_only=True):
     left_out: int
 
 
-def evaluate(run: PastRun, wanted: str, console: Console) -> Evaluated:
+def evaluate(run: RecordedRun, wanted: str, console: Console) -> Evaluated:
     """Print the estimates of all outcomes."""
     target = target_of(run, wanted)
     if target.epsilon:
@@ -70,12 +70,12 @@ def evaluate(run: PastRun, wanted: str, console: Console) -> Evaluated:
         ),
         soft_wrap=True,
     )
-    console.print(table(result))
+    console.print(values_table(result))
     console.print(Text(f"Logged in this world. {stands_on(run.config)}"), soft_wrap=True)
     return result
 
 
-def target_of(run: PastRun, wanted: str) -> Target:
+def target_of(run: RecordedRun, wanted: str) -> Target:
     """The planner by the name given; `InputError` where there is none."""
     strategies = tuple(strategy.key for strategy in run.inputs.strategies)
     if wanted == "uniform":
@@ -121,7 +121,7 @@ def estimates(
         if len({episode.started.scenario.id for episode in there}) < 2:
             continue
         gamma = 1.0 if name == "conv_sr" else config.rl.gamma
-        found[name] = estimate(
+        found[name] = off_policy(
             [logged_episode(episode, rewards[episode.id]) for episode in there],
             [targets[episode.id] for episode in there],
             strategies,
@@ -169,7 +169,7 @@ def _probabilities(episode: Episode, target: Target) -> list[tuple[float, ...]]:
     return [softened(row, target.epsilon) if target.epsilon else row for row in rows]
 
 
-def table(result: Evaluated) -> Table:
+def values_table(result: Evaluated) -> Table:
     """A row an outcome; estimates of a refused outcome are not shown."""
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 0), caption=LEGEND, caption_justify="left")
     for title in ("", "logged", "weighted\nIS", "doubly\nrobust", "diagnostic: per-\ndecision IS", "ESS"):
@@ -182,5 +182,5 @@ def table(result: Evaluated) -> Table:
     return shown
 
 
-def _cell(value: Estimated) -> str:
+def _cell(value: OffPolicyEstimate) -> str:
     return f"{value.value:.2f}\n[{value.low:.2f}, {value.high:.2f}]"

@@ -21,9 +21,9 @@ from scipy import stats
 
 from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.evaluation.statistics import Estimate, paired_difference
-from harness.app.evaluation.summary import cell
+from harness.app.evaluation.summary import mean_over_interval
 from harness.app.job.stoppable import run_stoppable
-from harness.app.replay.past import PastRun, for_each, with_players
+from harness.app.replay.recorded_run import RecordedRun, for_each, with_players
 from harness.app.settings.config import Config, Roles
 from harness.app.setup.wiring import open_models
 from harness.core.errors import ExpertError, InputError
@@ -34,7 +34,7 @@ from harness.core.seams import Judge, Served
 JUDGES = ("reward", "evaluator")
 
 
-class Reading(Struct, frozen=True, kw_only=True):
+class TwoRewards(Struct, frozen=True, kw_only=True):
     """One state's two rewards in [0, 1]; None where missing."""
 
     episode: str
@@ -43,7 +43,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     new: float | None
 
 
-class Agreement(Struct, frozen=True, kw_only=True):
+class JudgesAgreement(Struct, frozen=True, kw_only=True):
     """How two judges' readings of the same states agree; statistics over the states that both could read."""
 
     states: int
@@ -69,8 +69,8 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
 
 def rescore(
-    run: PastRun, judge: str, config: Config, folder: Path, out: Path | None, console: Console, *, quiet: bool
-) -> Agreement:
+    run: RecordedRun, judge: str, config: Config, folder: Path, out: Path | None, console: Console, *, quiet: bool
+) -> JudgesAgreement:
     """Print the agreement; with ``out``, write the readings there, one JSON object a line.
 
     ``config``: whose model plays ``judge`` and whose ``reward`` table says how it is read. ``folder``: for the logs of
@@ -87,12 +87,12 @@ def rescore(
         Text(f"old: {run.config.reward.mode}, as logged; new: {judge}, {config.reward.mode}, {model.model}"),
         soft_wrap=True,
     )
-    console.print(table(found, run.config.reward.threshold))
+    console.print(agreement_table(found, run.config.reward.threshold))
     return found
 
 
-def _read(run: PastRun, judge: str, config: Config, folder: Path, progress: Progress) -> list[Reading]:
-    readings: list[Reading] = []
+def _read(run: RecordedRun, judge: str, config: Config, folder: Path, progress: Progress) -> list[TwoRewards]:
+    readings: list[TwoRewards] = []
     model = getattr(config.roles, judge)
     # One model plays all roles, so that no other server is started; only the judge is asked.
     alone = msgspec.structs.replace(config, roles=Roles(**dict.fromkeys(Roles.__struct_fields__, model)))
@@ -112,18 +112,18 @@ def _read(run: PastRun, judge: str, config: Config, folder: Path, progress: Prog
 
 
 async def _score(
-    episode: Episode, judge: Judge, readings: list[Reading], ended: Callable[[float | None, bool], None]
+    episode: Episode, judge: Judge, readings: list[TwoRewards], ended: Callable[[float | None, bool], None]
 ) -> None:
     for transition, state in zip(episode.transitions, episode.states()[1:], strict=True):
         try:
             new = (await judge.score(state)).reward
         except ExpertError:
             new = None  # counted as missing, as an unreadable verdict is
-        readings.append(Reading(episode=episode.id, turn=transition.turn, old=transition.score.reward, new=new))
+        readings.append(TwoRewards(episode=episode.id, turn=transition.turn, old=transition.score.reward, new=new))
     ended(None, False)
 
 
-def agreement(readings: Sequence[Reading], tau: float) -> Agreement:
+def agreement(readings: Sequence[TwoRewards], tau: float) -> JudgesAgreement:
     """All statistics of a list of readings, in (episode, turn) order."""
     both = [reading for reading in readings if reading.old is not None and reading.new is not None]
     if not both:
@@ -136,7 +136,7 @@ def agreement(readings: Sequence[Reading], tau: float) -> Agreement:
     varied = bool(np.ptp(old) > 0 and np.ptp(new) > 0)
     names = list(dict.fromkeys(reading.episode for reading in readings))
     old_stops, new_stops = _stops(readings, "old", tau), _stops(readings, "new", tau)
-    return Agreement(
+    return JudgesAgreement(
         states=len(readings),
         both=len(both),
         old_missing=sum(reading.old is None for reading in readings),
@@ -154,7 +154,7 @@ def agreement(readings: Sequence[Reading], tau: float) -> Agreement:
     )
 
 
-def _stops(readings: Sequence[Reading], side: str, tau: float) -> dict[str, int]:
+def _stops(readings: Sequence[TwoRewards], side: str, tau: float) -> dict[str, int]:
     """Episode -> the turn of its first reward above tau."""
     found: dict[str, int] = {}
     for reading in readings:
@@ -164,14 +164,14 @@ def _stops(readings: Sequence[Reading], side: str, tau: float) -> dict[str, int]
     return found
 
 
-def _by_episode(readings: Sequence[Reading], side: str) -> dict[str, float]:
+def _by_episode(readings: Sequence[TwoRewards], side: str) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for reading in readings:
         values.setdefault(reading.episode, []).append(getattr(reading, side))
     return {name: sum(found) / len(found) for name, found in values.items()}
 
 
-def table(found: Agreement, tau: float) -> Table:
+def agreement_table(found: JudgesAgreement, tau: float) -> Table:
     """The agreement as a table."""
     shown = Table(box=box.SIMPLE_HEAD)
     for title in ("", "old", "new"):
@@ -179,7 +179,9 @@ def table(found: Agreement, tau: float) -> Table:
     shown.add_row("mean reward", f"{found.old_mean:.3f}", f"{found.new_mean:.3f}")
     shown.add_row("missing", str(found.old_missing), str(found.new_missing))
     shown.add_section()
-    shown.add_row(f"new - old, by episode (n {found.difference.n})", "", cell(found.difference, signed=True))
+    shown.add_row(
+        f"new - old, by episode (n {found.difference.n})", "", mean_over_interval(found.difference, signed=True)
+    )
     shown.add_row(f"mean |new - old| over {found.both} of {found.states} states", "", f"{found.absolute:.3f}")
     shown.add_row("Pearson / Spearman", _number(found.pearson), _number(found.spearman))
     shown.add_row(f"same side of tau = {tau:g} / kappa", f"{found.same_side:.3f}", _number(found.kappa))

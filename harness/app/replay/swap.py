@@ -19,7 +19,7 @@ from rich.text import Text
 
 from harness.app.console.progress import Progress
 from harness.app.job.stoppable import run_stoppable
-from harness.app.replay.past import Outcome, PastRun, Unlogged, play_again
+from harness.app.replay.recorded_run import Outcome, RecordedRun, Unlogged, play_again
 from harness.app.replay.rescore import JUDGES
 from harness.app.settings.config import Config, Roles
 from harness.app.setup.wiring import open_models
@@ -45,7 +45,9 @@ class Fate(Struct, frozen=True, kw_only=True):
     """It ended on the record, but otherwise than before (another verdict of a swapped judge)."""
 
 
-def swap(run: PastRun, assignment: str, config: Config, folder: Path, console: Console, *, quiet: bool) -> list[Fate]:
+def swap(
+    run: RecordedRun, assignment: str, config: Config, folder: Path, console: Console, *, quiet: bool
+) -> list[Fate]:
     """Print how many episodes left the record in which turn; ``config`` holds the new model."""
     role, equals, name = assignment.partition("=")
     known = run.config.roles_in_use
@@ -61,11 +63,11 @@ def swap(run: PastRun, assignment: str, config: Config, folder: Path, console: C
             console.print(
                 Text(f"episode {fate.episode} left the record in turn {fate.left} ({fate.by})"), soft_wrap=True
             )
-    console.print(table(fates))
+    console.print(fates_table(fates))
     return fates
 
 
-def _play(run: PastRun, role: str, name: str, config: Config, folder: Path, progress: Progress) -> list[Fate]:
+def _play(run: RecordedRun, role: str, name: str, config: Config, folder: Path, progress: Progress) -> list[Fate]:
     fates: list[Fate] = []
     alone = msgspec.structs.replace(config, roles=Roles(**dict.fromkeys(Roles.__struct_fields__, name)))
     decoding = run.config.decoding
@@ -97,7 +99,7 @@ def _fate(logged: Episode, outcome: Outcome) -> Fate:
     return Fate(episode=logged.id, left=None, by="", changed_end=changed)
 
 
-def table(fates: list[Fate]) -> Table:
+def fates_table(fates: list[Fate]) -> Table:
     """Episodes by the turn in which they left."""
     shown = Table(box=box.SIMPLE_HEAD)
     shown.add_column("left the record in turn")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from harness.app.replay.past import PastRun
+from harness.app.replay.recorded_run import RecordedRun
 from harness.core.log.episode import Episode
 from harness.core.messages import Decision, Fact, Score, Transition
 from harness.core.sections import one_line
@@ -20,7 +20,7 @@ SHOWN_STRATEGIES = 4
 """Strategies listed with their probabilities: the chosen one and the likeliest."""
 
 
-def transcript(run: PastRun, name: str, console: Console) -> None:
+def transcript(run: RecordedRun, name: str, console: Console) -> None:
     """Print one episode."""
     titles = {item_id: item.name for item_id, item in run.inputs.graph.by_id.items()}
     strategies = tuple(strategy.key for strategy in run.inputs.strategies)

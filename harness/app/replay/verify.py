@@ -19,7 +19,7 @@ from rich.text import Text
 
 from harness.app.console.progress import Progress
 from harness.app.job.stoppable import run_stoppable
-from harness.app.replay.past import Outcome, PastRun, Unlogged, play_again
+from harness.app.replay.recorded_run import Outcome, RecordedRun, Unlogged, play_again
 from harness.core.errors import CheckFailed
 from harness.core.log.codec import encode_event
 from harness.core.log.episode import Episode
@@ -70,7 +70,7 @@ class Verified(Struct, frozen=True, kw_only=True):
     """Of the episodes played again; empty where not all could be."""
 
 
-def verify(run: PastRun, console: Console, *, quiet: bool) -> Verified:
+def verify(run: RecordedRun, console: Console, *, quiet: bool) -> Verified:
     """Print the result; `CheckFailed` if anything differs."""
     result = verified(run, Progress(console, quiet=quiet))
     for divergence in result.divergences[:SHOWN]:
@@ -93,7 +93,7 @@ def verify(run: PastRun, console: Console, *, quiet: bool) -> Verified:
     return result
 
 
-def verified(run: PastRun, progress: Progress) -> Verified:
+def verified(run: RecordedRun, progress: Progress) -> Verified:
     """Play all episodes again and compare."""
     found: list[Divergence] = []
     counts = {"midway": 0, "bugs": 0}

@@ -15,16 +15,16 @@ from markupsafe import Markup
 
 from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, series_colour
-from harness.app.evaluation.in_force import decisions_of
+from harness.app.evaluation.decisions import decisions_of
 from harness.app.grid.comparison.figures import FIGURES
 from harness.app.grid.comparison.plan import ComparisonFile, SystemCell
 from harness.app.grid.comparison.results import GROUPED, Comparison, Row
 from harness.app.grid.comparison.tables import LEVELS, TABLE_IV, TABLE_V, name_of, verdict
+from harness.app.report.episode_data import EpisodeGroup, episode_data
 from harness.app.report.health import TITLES as FLAWS
 from harness.app.report.html import json_block, render
-from harness.app.report.page import STOP_TITLES
-from harness.app.report.reader import Group, reader_data
 from harness.app.report.record import read_record
+from harness.app.report.run_page import STOP_TITLES
 from harness.core.errors import InputError
 from harness.core.log import rundir
 
@@ -62,7 +62,7 @@ def render_comparison(folder: Path) -> str:
         "parts": _parts(comparison),
         "part_names": [name for name in GROUPED if name in FIGURES or name == "turns"],
         "settings": msgspec.to_builtins(_read(folder / rundir.CONFIG, ComparisonFile)),
-        "reader": reader_data(groups) if groups else None,
+        "reader": episode_data(groups) if groups else None,
         "words": json_block({"stops": [[s, title, STOPS[s]] for s, title in STOP_TITLES.items()], "flaws": FLAWS}),
     }
     return render("comparison.html", context)
@@ -152,7 +152,7 @@ def _parts(comparison: Comparison) -> list[tuple[str, list[Any]]]:
     return list(found.items())
 
 
-def _groups(folder: Path, comparison: Comparison) -> list[Group]:
+def _groups(folder: Path, comparison: Comparison) -> list[EpisodeGroup]:
     titles = {(row.system, row.model, row.dataset): name_of(row, comparison.rows) for row in comparison.rows}
     groups = []
     for path in sorted((folder / "cells").glob("*/cell.json")):
@@ -163,7 +163,7 @@ def _groups(folder: Path, comparison: Comparison) -> list[Group]:
         several = len({row.dataset for row in comparison.rows}) > 1
         where = f", {cell.dataset}" if several else ""
         groups.append(
-            Group(
+            EpisodeGroup(
                 key=cell.name,
                 title=f"{titles[cell.system, cell.model, cell.dataset]}{where}, seed {cell.seed}",
                 episodes=record.episodes,

@@ -25,7 +25,7 @@ OFTEN_LOW = 0.1
 """Share of turns with a label mass below `HALF` above which the judge's readings are worth little."""
 
 
-class Reading(Struct, frozen=True, kw_only=True):
+class JudgeFigures(Struct, frozen=True, kw_only=True):
     """The judge's figures over a set of turns; None where there is nothing to make them from."""
 
     turns: int
@@ -50,7 +50,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     alarms: tuple[str, ...]
 
 
-def read_judge(scores: Sequence[Score]) -> Reading:
+def read_judge(scores: Sequence[Score]) -> JudgeFigures:
     """All figures of these readings."""
     raw = [value for score in scores for value in score.raw]
     histogram = _histogram(scores, raw)
@@ -58,7 +58,7 @@ def read_judge(scores: Sequence[Score]) -> Reading:
     masses = [score.label_mass for score in scores if score.label_mass is not None]
     icc, reliability = repeatability([score.raw for score in scores])
     spread = statistics.pstdev(rewards) if rewards else None
-    return Reading(
+    return JudgeFigures(
         turns=len(scores),
         histogram=histogram,
         from_samples=bool(raw),
@@ -118,7 +118,7 @@ def repeatability(raw: Iterable[Sequence[int]]) -> tuple[float | None, float | N
     return icc, reliability
 
 
-class Agreement(Struct, frozen=True, kw_only=True):
+class JudgeRange(Struct, frozen=True, kw_only=True):
     """Final rewards of the training judge in one range, beside what the held-out evaluator gave the same dialogues."""
 
     low: float
@@ -128,7 +128,7 @@ class Agreement(Struct, frozen=True, kw_only=True):
     evaluator: float
 
 
-def judge_beside_evaluator(episodes: Iterable[Episode], bins: int = 5) -> tuple[Agreement, ...]:
+def judge_beside_evaluator(episodes: Iterable[Episode], bins: int = 5) -> tuple[JudgeRange, ...]:
     """Equal ranges of the judge's last reward with any dialogue in them."""
     pairs: list[tuple[float, float]] = []
     for episode in episodes:
@@ -143,7 +143,7 @@ def judge_beside_evaluator(episodes: Iterable[Episode], bins: int = 5) -> tuple[
         inside = [pair for pair in pairs if min(int(pair[0] * bins), bins - 1) == place]
         if inside:
             found.append(
-                Agreement(
+                JudgeRange(
                     low=place / bins,
                     high=(place + 1) / bins,
                     n=len(inside),

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from harness.app.evaluation.in_force import decisions_of
+from harness.app.evaluation.decisions import decisions_of
 from harness.app.evaluation.statistics import interval_text
 from harness.app.evaluation.summary import COLUMNS
 from harness.app.report.record import RunRecord

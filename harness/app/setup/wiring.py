@@ -27,7 +27,7 @@ from experts.baselines.prompted import PromptedCRS
 from experts.entity_index import EntityIndex, build_index
 from experts.fact_retriever import FactRetriever
 from experts.network import NetworkOfExperts
-from experts.planner import Planner
+from experts.planner import PolicyPlanner
 from experts.preference_reasoner import PreferenceReasoner
 from experts.prompted_planner import PromptedPlanner
 from experts.reward import RewardExpert, RewardMode
@@ -279,11 +279,11 @@ async def open_players(
         without = ("planner", "preference_reasoner", "fact_retriever")
     decoding, strategies = config.decoding, inputs.strategies
 
-    async def planner() -> Planner | PromptedPlanner | None:
+    async def planner() -> PolicyPlanner | PromptedPlanner | None:
         if "planner" in without:
             return None
         if config.planner.kind != "prompted":
-            return Planner(policy_at, strategies)
+            return PolicyPlanner(policy_at, strategies)
         offered = await clients[config.roles.planner].capabilities()
         if not offered.label_logprobs:
             progress.say("planner: the server gives no label log-probabilities, so its distribution is sampled")

@@ -32,7 +32,7 @@ from harness.core.sections import one_line
 
 Ready = Callable[[str], Awaitable[str | None]]
 """Given the log so far, the server's root URL once it is ready, else None."""
-Progress = Callable[[float, str], None]
+OnWait = Callable[[float, str], None]
 """Told about once a second while a server starts: seconds so far and the log's last line."""
 
 _TAIL_BYTES = 65536
@@ -126,7 +126,7 @@ async def server_process(
     watches_parent: bool = False,
     start_timeout_s: float = 600.0,
     grace_s: float = 10.0,
-    on_progress: Progress | None = None,
+    on_progress: OnWait | None = None,
 ) -> AsyncIterator[ServerHandle]:
     """Start ``command``, wait until it is ready, and end it with everything it started when the context is left.
 
@@ -184,7 +184,7 @@ async def _until_ready(
     log_path: Path,
     start_of_log: int,
     timeout_s: float,
-    on_progress: Progress | None,
+    on_progress: OnWait | None,
 ) -> str:
     started_at = told_at = trio.current_time()
     with trio.move_on_after(timeout_s):

@@ -24,7 +24,7 @@ from harness.app.evaluation.two_way import (
     estimate_two_way,
     holm,
     ratio_two_way,
-    table,
+    values_of,
 )
 from harness.app.grid.comparison.measures import MEASURES, PARTS, Faults, SystemResult
 from harness.app.grid.comparison.plan import Plan, Prices, SystemCell
@@ -133,7 +133,7 @@ class _Sheet:
         found = self.of(system, model)
         columns = [scenario for scenario in self._scenarios if keep is None or scenario in keep]
         return {
-            name: table({result.seed: result.values[name] for result in found}, self._seeds, columns)
+            name: values_of({result.seed: result.values[name] for result in found}, self._seeds, columns)
             for name in MEASURES
         }
 

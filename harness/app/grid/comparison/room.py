@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.drawing.figures import write
-from harness.app.evaluation.in_force import decisions_of, world_of
+from harness.app.evaluation.decisions import decisions_of, world_of
 from harness.app.grid.cell import Cell, finished
 from harness.app.grid.comparison.cell import TRAININGS
 from harness.app.grid.comparison.figures import comparison_figures

@@ -15,7 +15,7 @@ import msgspec
 from harness.app.evaluation.pools import refuse_other_pools
 from harness.app.evaluation.scales import scale_of
 from harness.app.evaluation.statistics import Estimate, estimate
-from harness.app.evaluation.two_way import Difference, Table, compare_two_way, estimate_two_way, holm, table
+from harness.app.evaluation.two_way import Difference, Table, compare_two_way, estimate_two_way, holm, values_of
 from harness.app.grid.study.cell import ArmResult
 from harness.app.grid.study.plan import Plan
 from harness.core.messages import Struct
@@ -113,7 +113,7 @@ class Tables:
         if persona:
             personas = next(iter(found.values())).personas
             scenarios = [scenario for scenario in scenarios if personas.get(scenario) == persona]
-        return table({seed: found[seed].values[measure] for seed in seeds}, seeds, scenarios)
+        return values_of({seed: found[seed].values[measure] for seed in seeds}, seeds, scenarios)
 
     def estimate(self, arm: str, measure: str, persona: str = "") -> Estimate:
         return estimate_two_way(self.table(arm, measure, self.seeds(arm), persona), scale_of(measure))

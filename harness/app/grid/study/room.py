@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from harness.app.evaluation.in_force import decisions_of, world_of
+from harness.app.evaluation.decisions import decisions_of, world_of
 from harness.app.grid.cell import Cell, finished
 from harness.app.grid.orders import Order, order_for
 from harness.app.grid.study.cell import ArmResult

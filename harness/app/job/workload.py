@@ -23,7 +23,7 @@ _PREFERENCES = "Wants: thriller; crime; Al Pacino; 1990s"
 _REPLY_TOKENS = {"planner": 1, "preference_reasoner": 30, "actor": 60, "seeker": 50, "reward": 1, "evaluator": 1}
 
 
-class Estimate(Struct, frozen=True, kw_only=True):
+class Workload(Struct, frozen=True, kw_only=True):
     """What one run asks for at full length."""
 
     phases: dict[str, int]
@@ -32,7 +32,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
     """Role -> calls and tokens."""
 
 
-def estimate(config: Config, inputs: Inputs) -> Estimate:
+def workload_of(config: Config, inputs: Inputs) -> Workload:
     """From the config; the prompts are those that the run would send."""
     stages = {"before": config.evaluation.dialogues}
     if config.learns:
@@ -59,7 +59,7 @@ def estimate(config: Config, inputs: Inputs) -> Estimate:
         state = state.after(turn).answered(_MESSAGE)
         _add(usage, "reward", episodes, judge_messages("reward", state), _judge_tokens(config))
     _add(usage, "evaluator", evaluations, judge_messages("evaluator", state), _judge_tokens(config))
-    return Estimate(phases=phases, usage=usage)
+    return Workload(phases=phases, usage=usage)
 
 
 def _judge_tokens(config: Config) -> int:
@@ -75,7 +75,7 @@ def _add(usage: dict[str, Usage], role: str, calls: int, prompt: Iterable[Messag
     )
 
 
-def table(estimate: Estimate) -> Table:
+def workload_table(workload: Workload) -> Table:
     """The estimate for reading."""
     shown = Table(
         title="Every conversation at full length; calls without repairs, tokens within about a quarter",
@@ -83,9 +83,9 @@ def table(estimate: Estimate) -> Table:
     )
     for heading in ("role", "calls", "prompt tokens", "reply tokens"):
         shown.add_column(heading, justify="left" if heading == "role" else "right")
-    for role, usage in estimate.usage.items():
+    for role, usage in workload.usage.items():
         shown.add_row(role, *(f"{n:,}" for n in (usage.calls, usage.prompt_tokens, usage.completion_tokens)))
-    total = sum(estimate.usage.values(), Usage())
+    total = sum(workload.usage.values(), Usage())
     shown.add_section()
     shown.add_row("all", *(f"{n:,}" for n in (total.calls, total.prompt_tokens, total.completion_tokens)))
     return shown

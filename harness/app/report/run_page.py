@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, in_groups, phase_colour, strategy_colours
-from harness.app.evaluation.in_force import world_of as named_by_models
+from harness.app.evaluation.decisions import world_of as named_by_models
 from harness.app.evaluation.scales import RATE
 from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.evaluation.statistics import ONE_RUN, Estimate, estimate
@@ -20,11 +20,11 @@ from harness.app.evaluation.summary import COLUMNS
 from harness.app.identity.sittings import differences, shown
 from harness.app.report.costs import costs_by_role
 from harness.app.report.curves import UPDATE_FIGURES, return_series, update_series, warmup_series
+from harness.app.report.episode_data import episode_data, groups_of
 from harness.app.report.health import TITLES as FLAWS
 from harness.app.report.health import simulator_health
 from harness.app.report.html import json_block, render
 from harness.app.report.judging import LABELS, correlation, judge_beside_evaluator, read_judge
-from harness.app.report.reader import groups_of, reader_data
 from harness.app.report.record import RunRecord, by_phase
 from harness.app.settings.config import Config, settings
 from harness.app.settings.phases import phase_title
@@ -108,7 +108,7 @@ def render_run(record: RunRecord) -> str:
         "code": _code(record),
         "files": record.manifest.files,
         "manifest": record.manifest,
-        "reader": reader_data(groups_of(record)),
+        "reader": episode_data(groups_of(record)),
         "stop_legend": [(STOP_TITLES[stop], STOPS[stop]) for stop in STOP_TITLES],
         "words": json_block(
             {"stops": [[stop, STOP_TITLES[stop], STOPS[stop]] for stop in STOP_TITLES], "flaws": FLAWS}

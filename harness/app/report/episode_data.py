@@ -29,7 +29,7 @@ RANKED = 5
 """Items of a turn's ranking that the page shows."""
 
 
-class ReaderData(Struct, frozen=True, kw_only=True):
+class EpisodeData(Struct, frozen=True, kw_only=True):
     """Base64 texts for the page."""
 
     head: str
@@ -50,7 +50,7 @@ class _Table:
         return iter(self._places)
 
 
-class Group(Struct, frozen=True, kw_only=True):
+class EpisodeGroup(Struct, frozen=True, kw_only=True):
     """Episodes that are listed under one name: a phase of a run, or a cell of a comparison."""
 
     key: str
@@ -65,10 +65,10 @@ class Group(Struct, frozen=True, kw_only=True):
     """Scenarios are the same only where this is the same too (dataset and seed)."""
 
 
-def groups_of(record: RunRecord) -> list[Group]:
+def groups_of(record: RunRecord) -> list[EpisodeGroup]:
     """The phases of a run."""
     return [
-        Group(
+        EpisodeGroup(
             key=phase,
             title=title,
             episodes=found,
@@ -80,7 +80,7 @@ def groups_of(record: RunRecord) -> list[Group]:
     ]
 
 
-def reader_data(groups: Sequence[Group]) -> ReaderData:
+def episode_data(groups: Sequence[EpisodeGroup]) -> EpisodeData:
     """All episodes of the groups for the page; strategies, colours and tau are those of the first group."""
     facts, items, personas = _Table(), _Table(), {}
     titles: dict[str, str] = {}
@@ -106,10 +106,10 @@ def reader_data(groups: Sequence[Group]) -> ReaderData:
         "facts": fact_rows,
         "items": [titles.get(item, item) for item in items],
     }
-    return ReaderData(head=_packed(head), chunks=tuple(chunks))
+    return EpisodeData(head=_packed(head), chunks=tuple(chunks))
 
 
-def _row(group: Group, episode: Episode) -> list[Any]:
+def _row(group: EpisodeGroup, episode: Episode) -> list[Any]:
     """The first twelve of a row's columns, as `report.js` names them."""
     started, ended = episode.started, episode.ended
     keys = [strategy.key for strategy in group.strategies]

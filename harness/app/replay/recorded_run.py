@@ -32,7 +32,7 @@ LIVE = 32
 """Conversations at a time: enough for the lanes to batch, few enough that all of a long tape's states fit."""
 
 
-class PastRun(Struct, frozen=True, kw_only=True):
+class RecordedRun(Struct, frozen=True, kw_only=True):
     """What a run directory holds of a run."""
 
     folder: Path
@@ -59,7 +59,7 @@ class PastRun(Struct, frozen=True, kw_only=True):
         return {name: tape.replaying(name) for name in self.config.models_in_use}
 
 
-def open_past(folder: Path, phases: Sequence[str] = ()) -> PastRun:
+def open_recorded_run(folder: Path, phases: Sequence[str] = ()) -> RecordedRun:
     """Read a run directory: its config, its data (which must be unchanged) and its finished episodes.
 
     ``phases``: only these. `InputError` where something is missing or no episode is left.
@@ -75,7 +75,7 @@ def open_past(folder: Path, phases: Sequence[str] = ()) -> PastRun:
     if not kept:
         there = ", ".join(sorted(episodes.counts)) or "none"
         raise InputError(f"{folder} has no finished episode to replay (phases with any: {there})")
-    return PastRun(folder=folder, config=config, inputs=inputs, episodes=kept)
+    return RecordedRun(folder=folder, config=config, inputs=inputs, episodes=kept)
 
 
 class Unlogged(ExpertError):
@@ -117,7 +117,7 @@ Outcome = Episode | NotRecorded
 
 
 async def play_again(
-    run: PastRun,
+    run: RecordedRun,
     models: Mapping[str, Served],
     progress: Progress,
     seen: Callable[[Episode, Outcome], None],
@@ -141,7 +141,7 @@ async def play_again(
 
 
 async def _play(
-    run: PastRun,
+    run: RecordedRun,
     players: NetworkPlayers,
     logged: Episode,
     progress: Progress,
@@ -166,7 +166,7 @@ async def _play(
 
 @asynccontextmanager
 async def with_players(
-    run: PastRun,
+    run: RecordedRun,
     models: Mapping[str, Served],
     progress: Progress,
     *,
