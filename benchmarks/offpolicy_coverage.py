@@ -1,10 +1,6 @@
 """Do the intervals of `learner.offpolicy` hold what they promise? Checked where the truth can be had.
 
-<<<<<<<< HEAD:benchmarks/offpolicy_coverage.py
 ``python -m benchmarks.offpolicy_coverage --graph fixtures/films.json``: in the scripted world (its role functions,
-========
-``python -m benchmarks.interval_coverage --graph fixtures/films.json``: in the scripted world (its role functions,
->>>>>>>> a5ab470 (Names say what they hold: run_page, episode_data, decisions, recorded_run, workload, baseline_roles; one meaning for Planner, Training, Cell, table, Reading, Agreement):benchmarks/interval_coverage.py
 without HTTP: `simulator.scripted.trial`) one planner is logged for many conversations, other planners are played to get
 their true mean return, and their return is estimated from many small samples of the log. Printed: the share of 95%
 intervals that hold the truth, by estimator, sample size and how far the target is from the log.
@@ -237,11 +233,7 @@ def coverage_table(cells: Sequence[TargetAtSize]) -> Table:
 
 
 def main() -> None:
-<<<<<<<< HEAD:benchmarks/offpolicy_coverage.py
     parser = argparse.ArgumentParser(prog="python -m benchmarks.offpolicy_coverage", description=__doc__)
-========
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.interval_coverage", description=__doc__)
->>>>>>>> a5ab470 (Names say what they hold: run_page, episode_data, decisions, recorded_run, workload, baseline_roles; one meaning for Planner, Training, Cell, table, Reading, Agreement):benchmarks/interval_coverage.py
     parser.add_argument("--graph", type=Path, required=True, help="knowledge graph of the scripted world")
     parser.add_argument("--pool", type=int, default=4_000, help="logged conversations")
     parser.add_argument("--truth", type=int, default=6_000, help="conversations that give a target's true mean")

@@ -74,7 +74,8 @@ def _play(run: RecordedRun, role: str, name: str, config: Config, folder: Path, 
     if role not in JUDGES:
         decoding = msgspec.structs.replace(decoding, **{role: getattr(config.decoding, role)})
     roles = msgspec.structs.replace(run.config.roles, **{role: SWAPPED})
-    mixed = msgspec.structs.replace(run.config, roles=roles, decoding=decoding)
+    settings = {**run.config.models, SWAPPED: config.models[name]}
+    mixed = msgspec.structs.replace(run.config, models=settings, roles=roles, decoding=decoding)
 
     async def main(progress: Progress) -> None:
         async with open_models(alone, run.inputs, folder, progress) as live:
