@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.app.evaluation.readings import Readings
-from harness.app.evaluation.statistics import Estimate, interval_text
+from harness.app.evaluation.statistics import Estimate, estimate_text
 from harness.app.settings.config import Config
 from harness.core.messages import Usage
 
@@ -99,7 +99,7 @@ def _pleased_judge(differences: Mapping[str, Estimate]) -> Iterator[str]:
     if _rose(judge) and _rose(gap) and evaluator.mean < MUCH_LESS * judge.mean:
         yield (
             f"from warm-up to RL the training judge's score of the final states rose by {judge.mean:.2f}, the "
-            f"evaluator's of the same states by {evaluator.mean:.2f} (difference {_shown(gap)}): the planner may "
+            f"evaluator's of the same states by {evaluator.mean:.2f} (difference {_signed(gap)}): the planner may "
             "please its judge more than it helps seekers. Rule: the judge's gain and its excess over the evaluator's "
             f"are clearly above 0, and the evaluator's gain is below {MUCH_LESS:.0%} of the judge's."
         )
@@ -117,8 +117,8 @@ def _stalling(differences: Mapping[str, Estimate], config: Config) -> Iterator[s
     if not (better and not _rose(paid)) and not (worse and _rose(paid)):
         return
     yield (
-        f"under the literal horizon (Eq. 8) return and success went apart from warm-up to RL: R_1 {_shown(paid)}, "
-        f"Conv-SR {_shown(success)}, turns {_shown(turns)}. Rewards are never negative and success ends the "
+        f"under the literal horizon (Eq. 8) return and success went apart from warm-up to RL: R_1 {_signed(paid)}, "
+        f"Conv-SR {_signed(success)}, turns {_signed(turns)}. Rewards are never negative and success ends the "
         'conversation, so stalling pays; rl.horizon = "absorbing" credits a success with the turns that it saved. '
         "Rule: R_1 did not clearly rise though Conv-SR clearly rose, or turns clearly fell at no loss of Conv-SR; or "
         "R_1 clearly rose though Conv-SR fell."
@@ -133,5 +133,5 @@ def _fell(value: Estimate) -> bool:
     return value.high is not None and value.high < 0.0
 
 
-def _shown(value: Estimate) -> str:
-    return f"{value.mean:+.2f} {interval_text(value, signed=True)}".rstrip()
+def _signed(value: Estimate) -> str:
+    return estimate_text(value, signed=True)

@@ -52,6 +52,8 @@ class Estimated(Protocol):
     """A mean or a difference with its interval."""
 
     @property
+    def mean(self) -> float | None: ...
+    @property
     def low(self) -> float | None: ...
     @property
     def high(self) -> float | None: ...
@@ -89,6 +91,14 @@ def paired_difference(
         low, high = newcombe(ours, theirs)
         return Estimate(mean=float((ours - theirs).mean()), low=low, high=high, n=len(pairs))
     return _student(ours - theirs, scale.of_differences)
+
+
+def estimate_text(value: Estimated | None, digits: int = 2, *, signed: bool = False, between: str = " ") -> str:
+    """The mean and its `interval_text`, a dash where there is no value; ``between``: a space or a line break."""
+    if value is None or value.mean is None:
+        return "–"
+    sign = "+" if signed else ""
+    return f"{value.mean:{sign}.{digits}f}{between}{interval_text(value, digits, signed=signed)}".rstrip()
 
 
 def interval_text(value: Estimated, digits: int = 2, *, signed: bool = False) -> str:

@@ -16,7 +16,7 @@ from harness.app.evaluation.metrics import Measure, all_by_scenario
 from harness.app.evaluation.readings import Readings
 from harness.app.evaluation.scales import scale_of
 from harness.app.evaluation.serving import ServingReport
-from harness.app.evaluation.statistics import NOTHING, Estimate, estimate, interval_text, paired_difference
+from harness.app.evaluation.statistics import NOTHING, Estimate, estimate, estimate_text, paired_difference
 from harness.app.settings.phases import phase_title
 from harness.core.log.checkedlines import FileMark
 from harness.core.log.episode import Episode
@@ -133,8 +133,5 @@ def summary_table(summary: Summary) -> Table:
 
 
 def mean_over_interval(value: Estimate, *, signed: bool = False) -> Text:
-    """Mean over its interval, or a dash where there is no value."""
-    if value.mean is None:
-        return Text("–")
-    sign = "+" if signed else ""
-    return Text(f"{value.mean:{sign}.2f}\n{interval_text(value, signed=signed)}".rstrip())
+    """A table's cell; text, since markup would take the interval's brackets for a tag."""
+    return Text(estimate_text(value, signed=signed, between="\n"))

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from harness.app.evaluation.decisions import decisions_of
-from harness.app.evaluation.statistics import interval_text
+from harness.app.evaluation.statistics import estimate_text
 from harness.app.evaluation.summary import COLUMNS
 from harness.app.report.record import RunRecord
 from harness.app.settings.phases import phase_title
@@ -61,7 +61,7 @@ def card(record: RunRecord, meta: CheckpointMeta, world: str) -> str:
     )
     layers = meta.encoder.trainable_layers if meta.encoder is not None else 0
     rows = [
-        f"| {title} | " + " | ".join(_value(phase.metrics.get(metric)) for phase in record.evaluations) + " |"
+        f"| {title} | " + " | ".join(estimate_text(phase.metrics.get(metric), 3) for phase in record.evaluations) + " |"
         for metric, title in COLUMNS.items()
     ]
     headings = [phase_title(phase.name) for phase in record.evaluations]
@@ -106,12 +106,6 @@ def card(record: RunRecord, meta: CheckpointMeta, world: str) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _value(estimate: Any) -> str:
-    if estimate is None or estimate.mean is None:
-        return "–"
-    return f"{estimate.mean:.3f} {interval_text(estimate, 3)}".rstrip()
 
 
 def _plain(text: str) -> str:

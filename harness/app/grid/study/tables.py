@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.app.evaluation.statistics import Estimate, interval_text
+from harness.app.evaluation.statistics import estimate_text
 from harness.app.evaluation.two_way import Difference
 from harness.app.grid.study.findings import ArmRow, Claim, Findings
 from harness.app.grid.study.plan import Plan
@@ -83,26 +83,20 @@ def _cells(row: ArmRow, line: str) -> list[str]:
         row.title,
         str(len(row.seeds)),
         str(row.training_episodes or ""),
-        _estimate(values["conv_sr"], line),
+        estimate_text(values["conv_sr"], between=line),
         _difference(row.to_base.get("conv_sr"), line),
-        _estimate(values["absorbing"], line),
+        estimate_text(values["absorbing"], between=line),
         _difference(row.to_base.get("absorbing"), line),
-        _estimate(values["mean_return"], line),
-        _estimate(values["turns"], line),
-        _estimate(values["strategy_entropy"], line),
+        estimate_text(values["mean_return"], between=line),
+        estimate_text(values["turns"], between=line),
+        estimate_text(values["strategy_entropy"], between=line),
     ]
-
-
-def _estimate(value: Estimate, line: str) -> str:
-    if value.mean is None:
-        return "–"
-    return f"{value.mean:.2f}{line}{interval_text(value)}".rstrip()
 
 
 def _difference(value: Difference | None, line: str) -> str:
     if value is None or value.mean is None:
         return ""
-    return f"{value.mean:+.2f}{line}{interval_text(value, signed=True)}".rstrip()
+    return estimate_text(value, signed=True, between=line)
 
 
 def _said(claim: Claim) -> str:
