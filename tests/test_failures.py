@@ -24,19 +24,6 @@ pytestmark = pytest.mark.slow  # children: a second or two each
 REFUSED = {"kind": "status", "status": 400, "text": "the model is overloaded with nonsense"}
 
 
-@pytest.fixture(scope="module")
-def forkery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forkery]:
-    with Forkery(tmp_path_factory.mktemp("children")) as forkery:
-        yield forkery
-
-
-@pytest.fixture(scope="module")
-def shared_world() -> Iterator[World]:
-    world = World()
-    yield world
-    world.die()
-
-
 @pytest.fixture
 def runs(forkery: Forkery, shared_world: World, tmp_path: Path) -> Iterator[Runs]:
     yield Runs(forkery, shared_world, tmp_path)

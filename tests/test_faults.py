@@ -24,19 +24,6 @@ from learner.checkpoint import load_checkpoint
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def forkery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forkery]:
-    with Forkery(tmp_path_factory.mktemp("children")) as forkery:
-        yield forkery
-
-
-@pytest.fixture(scope="module")
-def shared_world() -> Iterator[World]:
-    world = World()
-    yield world
-    world.die()
-
-
 @pytest.fixture
 def world(shared_world: World) -> Iterator[World]:
     yield shared_world

@@ -3,7 +3,6 @@
 import random
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 from support.forked import Forkery
@@ -12,11 +11,8 @@ from support.world import World
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    world = World()
-    with Forkery(tmp_path_factory.mktemp("children")) as forkery:
-        yield Runs(forkery, world, tmp_path_factory.mktemp("runs"))
-    world.die()
+def runs(forkery: Forkery, shared_world: World, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(forkery, shared_world, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -48,12 +47,6 @@ set = ["planner.kind=rule", "planner.rule=knows_persona", 'evaluation.phases=["b
 """
 INLINE = "cells_in_this_process"
 CELLS = [f"{arm}.s{seed}" for seed in (3, 5) for arm in ("fixed", "warmup", "rl", "beta_0", "knows")]
-
-
-@pytest.fixture(scope="module")
-def forkery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forkery]:
-    with Forkery(tmp_path_factory.mktemp("children")) as forkery:
-        yield forkery
 
 
 @pytest.fixture(scope="module")

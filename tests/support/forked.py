@@ -52,7 +52,10 @@ class Child:
 
     def said(self) -> str:
         """Standard output and error so far."""
-        return "".join((self._folder / name).read_text(errors="replace") for name in ("out", "err"))
+        return self.output() + self.errors()
+
+    def output(self) -> str:
+        return (self._folder / "out").read_text(errors="replace")
 
     def errors(self) -> str:
         return (self._folder / "err").read_text(errors="replace")
@@ -121,11 +124,13 @@ class Forkery:
 
 
 def _be_warm() -> None:
-    from harness.app.commands import run
+    from harness.app.commands import compare, label_eval, study
     from harness.app.setup.wiring import retriever_encoder
 
     retriever_encoder().embed("warm")
-    assert run
+    assert compare
+    assert label_eval
+    assert study
     _say("ready")
     living: set[int] = set()
     for line in sys.stdin:
