@@ -1,7 +1,7 @@
 """``python -m harness ...`` in child processes that start in a blink: forked from one process that has imported it all.
 
 A child is a process of its own in its own session, with the real command line, real signals and real files; only the
-seconds of importing torch are shared. ``Forkery`` is the test's side; run as a script this file is the warm process.
+seconds of importing torch are shared. ``Forkery`` is the test's side; this module, run, is the warm process.
 A child may be sabotaged: ``sabotage="name"`` calls that function of `support.sabotage` in the child before it starts.
 """
 
@@ -69,7 +69,11 @@ class Forkery:
         self._count = 0
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"}
         self._warm = subprocess.Popen(
-            [sys.executable, __file__], cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "support.forked"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert self._receive() == "ready"
 
