@@ -39,7 +39,7 @@ _NAME = re.compile(r"v(\d{6,})")
 
 
 class EncoderMeta(Struct, frozen=True, kw_only=True):
-    """Which encoder a policy stands on, and how it is used."""
+    """Which encoder a policy uses, and how."""
 
     name: str
     sha256: str
@@ -81,9 +81,8 @@ class Checkpoint:
         policy.load_weights(self.weights)
 
     def restore_learner(self, learner: Learner) -> None:
-        """Put weights, moments, critic and version into a learner, so that it goes on as if it had never stopped.
-
-        Weights alone are refused: Adam and the critic would start again, unnoticed.
+        """Put weights, moments, critic and version into a learner, so that it goes on as if it had never stopped. A
+        checkpoint with weights alone is refused: Adam and the critic would start again without notice.
         """
         if self.learner is None:
             raise InputError(
@@ -117,7 +116,7 @@ class Checkpoint:
             raise InputError(f"checkpoint {name!r} is of other strategies: {', '.join(self.meta.strategies)}")
         for field in EncoderMeta.__struct_fields__:
             theirs, ours = getattr(saved, field, None), getattr(mine, field, None)
-            # The weights decide, not the name by which they were found.
+            # The weights are compared, not the encoder's name.
             if field != "name" and theirs != ours:
                 raise InputError(f"checkpoint {name!r} was made with encoder {field} = {theirs}, here it is {ours}")
         for key, tensor in policy.weights().items():
@@ -186,11 +185,11 @@ def save_checkpoint(
         (partial / _META).write_bytes(msgspec.json.format(msgspec.json.encode(meta)))
         for path in (*partial.rglob("*"), partial):
             _sync(path)
-        if folder.exists():  # damaged, or left by a run that went another way: it must not win over the log
+        if folder.exists():  # damaged, or of another run: the log counts, not the old folder
             shutil.rmtree(folder)
         partial.rename(folder)
         _sync(root)
-    except (OSError, SafetensorError) as error:  # safetensors wraps the disk's errors in its own
+    except (OSError, SafetensorError) as error:  # safetensors raises disk errors as its own type
         shutil.rmtree(partial, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
         raise RunStopped(f"checkpoint {folder.name!r} cannot be written: {reason}") from error

@@ -2,9 +2,9 @@
 
     M <- rho M + sum phi phi',  b <- rho b + sum phi R,  w = (M + I)^-1 b
 
-An update's values come from *earlier* updates alone, so the critic knows nothing of the episodes that it judges: with
-lambda 1 it is a baseline and leaves the gradient unbiased. No rate, no steps, no luck; what it has learned is two
-tensors and a count, which a checkpoint carries.
+An update's values come from *earlier* updates alone, so the critic has not seen the episodes that it judges: with
+lambda 1 it is a baseline and leaves the gradient unbiased. There is no learning rate and nothing random. Its state is
+two tensors and a count, which a checkpoint holds.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 HALF_LIFE_EPISODES = 300.0
-"""After so many episodes a turn weighs half: the policy whose returns it predicts has moved on by then."""
+"""After so many episodes a turn weighs half: the policy has changed by then."""
 READY_EPISODES = 64
 """Below this many the fit follows single conversations; the mean of other episodes at the same turn is better then."""
 _RIDGE = 1.0
-"""About one turn of prior for each input, since blocks of inputs have a root mean square of 1."""
+"""Weighs as about one turn for each input, since blocks of inputs have a root mean square of 1."""
 _BIAS_RIDGE = 1e-6
-"""The mean return is not drawn to 0; more than 0, so that the system can be solved before anything is known."""
+"""The mean return is not penalised; above 0 only so that the system can be solved without data."""
 
 
 class Critic:

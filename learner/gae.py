@@ -1,8 +1,8 @@
 """Generalised advantage estimation (Schulman et al., 2016): credited rewards and a critic's values -> advantages.
 
-Plain arithmetic, no tensors, nothing random. lambda 1 is the return minus the value: no bias from the critic, all the
-luck of later turns. lambda 0 is one turn's surprise: no later luck, all of the critic's errors. With values of 0 and
-lambda 1 the advantages are `learner.returns.returns` to the last bit.
+Plain arithmetic, no tensors, nothing random. lambda 1 is the return minus the value: no bias from the critic, all
+variance of later turns. lambda 0 looks one turn ahead: little variance, all of the critic's errors. With values of 0
+and lambda 1 the advantages are `learner.returns.returns` to the last bit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What an update says about itself: the figures by which an RL run is believed or stopped.
+"""What an update says about itself: the figures that tell whether an RL run can be trusted.
 
 Pure: from the decisions, rewards, returns and tensors of one update to one `UpdateReport`. None means that there was
-nothing to compute a figure from; it is never a number in disguise.
+nothing to compute a figure from; it is never replaced by a number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class UpdateReport(Struct, frozen=True, kw_only=True):
     """Why no step was taken: then the version has the weights of the one before."""
     episodes: int
     errors: int
-    """Censored episodes: they hold a place in the update and contribute nothing."""
+    """Failed episodes: they have a place in the update and contribute nothing."""
     turns: int
     """Decisions of the episodes that did not fail."""
     rewarded_turns: int
@@ -53,15 +53,15 @@ class UpdateReport(Struct, frozen=True, kw_only=True):
     advantage_spread: float | None
     reward_mean: float | None
     reward_spread: float | None
-    """Standard deviation of the rewards; near 0 the judge tells nothing apart (flat-reward alarm)."""
+    """Standard deviation of the rewards; near 0 the judge gives every dialogue the same reward (flat-reward alarm)."""
     lag: float | None
     """Mean number of updates between the acting version and the one that is updated."""
     effective_sample_size: float | None
     """Of the rewarded turns' importance weights before the first pass; equals their number at lag 0."""
     critic_loss: float | None
-    """Mean squared error of the critic's values on this update's returns, which it had not seen."""
+    """Mean squared error of the critic's values on this update's returns, which it had not been fitted to."""
     explained_variance: float | None
-    """1 - Var(R - V) / Var(R), likewise: 1 is perfect, at or below 0 the critic helps nothing."""
+    """1 - Var(R - V) / Var(R), likewise: 1 is perfect; at or below 0 the critic does not help."""
     mean_return: float | None
     """Mean R_1 of Eq. 8 (literal), over the episodes where it exists."""
     mean_objective: float | None
@@ -160,6 +160,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _finite(value: Tensor) -> float | None:
-    # A log holds JSON, which has no NaN; that the figure is missing and the step refused says it.
+    # JSON has no NaN: the figure is missing, and the report says that the step was refused.
     number = value.item()
     return number if math.isfinite(number) else None

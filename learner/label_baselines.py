@@ -1,4 +1,4 @@
-"""What a planner must beat on human labels: the majority, and TF-IDF with logistic regression.
+"""The baselines on human labels: the majority, and TF-IDF with logistic regression.
 
 Both learn from the same states and the same soft targets as the planner and are measured alike; TF-IDF reads the same
 text, without a token budget.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 RATIO_CLIP = 0.2
-"""PPO's usual value: a turn stops pulling once its probability has moved by a fifth in the direction it asks for."""
+"""PPO's usual value: a turn has no gradient once its probability has moved by a fifth in the wanted direction."""
 
 
 def soft_cross_entropy(log_probs_NK: Tensor, targets_NK: Tensor) -> Tensor:

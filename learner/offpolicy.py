@@ -6,12 +6,13 @@ pi_b, with rho_t = prod_{k<=t} pi_e(h_k|s_k) / pi_b(h_k|s_k):
 - weighted importance sampling: sum_i rho_T G / sum_i rho_T (Precup, Sutton & Singh 2000);
 - doubly robust with weights normalised turn by turn (Jiang & Li 2016; Thomas & Brunskill 2016), its Q fitted by ridge
   regression and fitted Q evaluation on the *other* folds' scenarios (cross-fitting, Chernozhukov et al. 2018);
-- per-decision importance sampling: mean_i sum_t gamma^(t-1) rho_t r_t, unbiased and wild; a diagnostic only.
+- per-decision importance sampling: mean_i sum_t gamma^(t-1) rho_t r_t, unbiased, with a very large variance; a
+diagnostic only.
 
 Intervals are Student's t on influence values summed by scenario, since episodes of one scenario share their luck, with
 the effective sample size for degrees of freedom. Below an effective sample size of 30 nothing is reported: intervals
-then cover far less than they say (shared design, WORLD). Only the planner may differ from the log. Left out: how the
-target's probabilities are had, and outcomes that are no sum of rewards.
+then cover far less than they say. Only the planner may differ from the log. Left out: how the target's probabilities
+are had, and outcomes that are no sum of rewards.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class OffPolicyEstimate(Struct, frozen=True, kw_only=True):
 
 
 class OffPolicy(Struct, frozen=True, kw_only=True):
-    """All estimators on one log; the numbers stand whatever the verdict, the caller shows them by it."""
+    """All estimators on one log; the caller shows them or not, by the verdict."""
 
     weighted: OffPolicyEstimate
     doubly_robust: OffPolicyEstimate
@@ -93,7 +94,7 @@ def stepwise(
 
 
 def softened(probabilities: Sequence[float], epsilon: float) -> tuple[float, ...]:
-    """(1 - epsilon) p + epsilon / K: a target that gives every strategy a chance, as the log did."""
+    """(1 - epsilon) p + epsilon / K: a target in which every strategy has a probability above 0."""
     return tuple((1.0 - epsilon) * p + epsilon / len(probabilities) for p in probabilities)
 
 
@@ -194,7 +195,7 @@ def _discounts(turns: int, gamma: float) -> Array:
 
 
 def weighted_importance(log: _Log, gamma: float) -> OffPolicyEstimate:
-    """sum_i w_i G_i / sum_i w_i: biased towards the log, of bounded variance."""
+    """sum_i w_i G_i / sum_i w_i: biased towards the log, with a bounded variance."""
     weights, outcomes = log.rho[:, -1], log.outcomes(gamma)
     mean_weight = weights.mean()
     if mean_weight <= 0.0:

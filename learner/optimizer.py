@@ -1,6 +1,6 @@
 """AdamW with clipping, linear decay and a refusal: a step that is not finite is not taken.
 
-One place for what warm-up and RL share. Its moments are plain tensors by name, so that a checkpoint needs no pickle.
+Warm-up and RL share it. Its moments are plain tensors by name, so that a checkpoint needs no pickle.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from learner.policy import TrainablePolicy
 
 CLIP_NORM = 1.0
-"""Largest gradient norm; Adam is blind to scale, so this only tames single outlying updates."""
+"""Largest gradient norm. Adam does not depend on the scale, so only rare large gradients are limited."""
 
 
 class Optimizer:
@@ -31,7 +31,7 @@ class Optimizer:
         for kind, parameters in policy.parameter_groups().items():
             inner = kind == "encoder"
             rate = encoder_learning_rate if inner and encoder_learning_rate is not None else learning_rate
-            # A head is never decayed here: pulled to zero it would forget towards the uniform policy.
+            # No weight decay for a head: it would pull the policy towards the uniform one.
             decay = encoder_weight_decay if inner else 0.0
             groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
         self._parameters = [parameter for group in groups for parameter in group["params"]]  # type: ignore[attr-defined]

@@ -2,8 +2,8 @@
 
 The ratio that is clipped is to the update's *starting* weights, so the first pass has ratios of exactly 1 and the plain
 gradient of Eq. 7, whatever the lag. What an older version acted counts by its importance weight, cut at 2 (V-trace,
-Espeholt et al., 2018): never discarded, never dominant. Passes after the first follow data of weights that have moved,
-and the cut is a bias too; both are PPO's and accepted (docs/decisions.md). Left out: advantages.
+Espeholt et al., 2018): so it always counts, and never too much. Passes after the first follow data of weights that have
+moved, and the cut is a bias too; both are PPO's and accepted (docs/decisions.md). Left out: advantages.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from learner.optimizer import Optimizer
 from learner.policy import TrainablePolicy
 
 WEIGHT_LIMIT = 2.0
-"""Largest importance weight of a turn that an older version acted: twice an ordinary turn's pull."""
+"""Largest importance weight of a turn that an older version acted: twice the weight of an ordinary turn."""
 KL_STOP = 0.03
-"""Mean KL from the starting weights, in nats, at which passes end: beyond it the turns say little about the policy."""
+"""Mean KL from the starting weights, in nats, at which passes end: beyond it the turns no longer fit the policy."""
 
 
 class PassReport(Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ class TrainablePolicy(Protocol):
         ...
 
     def prepare(self, state: State) -> Any:
-        """All of the work on a state that no trainable weight touches; valid for every snapshot of this policy."""
+        """The part of the computation that no trainable weight changes; valid for every snapshot of this policy."""
         ...
 
     def log_probabilities(self, prepared: Sequence[Any], *, batched: bool = False) -> Tensor:
@@ -77,7 +77,7 @@ class UniformPolicy(Immediate):
 
 
 class FixedPolicy(Immediate):
-    """One strategy a turn whatever is said, the last one from then on: always the same, or an open-loop schedule."""
+    """One strategy a turn, whatever is said: always the same, or a fixed schedule whose last strategy is repeated."""
 
     def __init__(self, strategies: tuple[str, ...], *schedule: str) -> None:
         for strategy in schedule:
@@ -91,5 +91,5 @@ class FixedPolicy(Immediate):
 
 
 def certainly(strategies: tuple[str, ...], strategy: str) -> tuple[float, ...]:
-    """The distribution that is sure of one strategy, (K,)."""
+    """Probability 1 for one strategy, (K,)."""
     return tuple(1.0 if known == strategy else 0.0 for known in strategies)

@@ -1,8 +1,9 @@
 """Rewards of an episode -> returns and advantages: plain arithmetic, no tensors, nothing random.
 
-Eq. 8 of the paper is the ``literal`` horizon. Its rewards are never negative and success ends the episode, so it pays
-for stalling; ``absorbing`` and ``terminal`` are the two cures (decision 22). A missing reward is never a number: R_t
-exists only where every r_i, i >= t, does (decision 6), at every horizon, so that all are compared on the same turns.
+Eq. 8 of the paper is the ``literal`` horizon. Its rewards are never negative and success ends the episode, so a longer
+conversation earns more; ``absorbing`` and ``terminal`` avoid that (decision 22). A missing reward is never a number:
+R_t exists only where every r_i, i >= t, does (decision 6), at every horizon, so that all are compared on the same
+turns.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _TINY = 1e-8
 
 
 def absorbed_weight(gamma: float, turns_left: int) -> float:
-    """sum_{i=1..turns_left} gamma^i: what the last reward is worth over the turns that success made needless."""
+    """sum_{i=1..turns_left} gamma^i: the factor of the last reward for the turns that success saved."""
     return math.fsum(gamma**i for i in range(1, turns_left + 1))
 
 

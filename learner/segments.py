@@ -1,9 +1,9 @@
 """Tokens of a state -> three pooled vectors: the whole text, the seeker's newest message, the recommender's last one.
 
 One forward pass, three means over its token states: what was said last decides the next strategy more than all that
-was said before, and a single mean drowns it (5-fold on INSPIRED's dev split, frozen MiniLM: NLL 2.15 against 2.22).
-A text runs alone at exact length, which gives the same bits whoever asks; `pooled_batch` is the
-faster path for training, in batches of similar length, equal up to rounding.
+was said before, and in a single mean it hardly counts (5-fold on INSPIRED's dev split, frozen MiniLM: NLL 2.15 against
+2.22). A text runs alone at exact length, which gives the same bits whoever asks; `pooled_batch` is the faster path for
+training, in batches of similar length, equal up to rounding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from learner.state_text import Span, StateText
 
 SEGMENTS = 3
 BATCH_TOKENS = 2048
-"""Padded tokens in one training batch: 16 states of 128 tokens; more gains nothing on a CPU and costs memory."""
+"""Padded tokens in one training batch: 16 states of 128 tokens; more is not faster on a CPU and costs memory."""
 BATCH_COST = 64
 """What one more batch costs beside its tokens, in tokens, on a CPU."""
 

@@ -1,7 +1,7 @@
 """What a state shows without reading: how far it is, what was played, whether an item is on the table.
 
 A linear head cannot read a number out of a mean of word vectors, so the encoder's head gets these beside the text
-(5-fold by dialogue on INSPIRED's dev split: NLL 2.12 with them, 2.15 without). The tabular planner lives on them.
+(5-fold by dialogue on INSPIRED's dev split: NLL 2.12 with them, 2.15 without). The tabular planner uses only these.
 """
 
 from __future__ import annotations

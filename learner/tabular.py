@@ -1,6 +1,6 @@
 """A table of logits over (turn, last strategy, stage): the smallest planner that can learn.
 
-For tests and as a floor for planners that read: it sees no words.
+For tests, and as a lower bound for planners that read text: it sees no words.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TabularPolicy(Immediate):
         self.strategies = strategies
         self._max_turns = max_turns
         self._row_of = {strategy: row for row, strategy in enumerate(strategies, start=1)}
-        # float64: a table costs nothing, and its gradients can be checked against closed forms.
+        # float64: a table is small, and its gradients can be checked against formulas.
         self.table = torch.zeros(
             max_turns, len(strategies) + 1, STAGES, len(strategies), dtype=torch.float64, requires_grad=True
         )

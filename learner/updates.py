@@ -1,9 +1,9 @@
 """One update from finished episodes: a clipped actor-critic on the paper's Eq. 7 and 8.
 
 A `Learner` is a function of the log: the same starting weights and the same episodes in the same order give the same
-weights, to the last bit. That is what makes `resume` a replay. Everything it needs is in the events: states are the
-fold of an episode, the acting probabilities were logged with each decision. The story is `Learner.update`, read
-downwards. Left out: channels and time (`learner.reinforce`), files (`learner.checkpoint`).
+weights, to the last bit. That is why `resume` can replay them. Everything it needs is in the events: states follow from
+an episode's turns, and the acting probabilities are logged with each decision. Begin reading at `Learner.update`. Left
+out: channels and time (`learner.reinforce`), files (`learner.checkpoint`).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Learner:
         self._batched = batched
 
     def update(self, episodes: Sequence[Episode]) -> UpdateReport:
-        """Make the next version from the finished episodes that are its due (see `due`), in order; blocks.
+        """Make the next version from its finished episodes (see `due`), in order; blocks.
 
         The version advances even where the step is refused, so that version numbers stay a function of the log.
         """
@@ -82,7 +82,7 @@ class Learner:
         values = [self.critic.values(self.policy.critic_inputs(states)) for states in prepared]
         turns = _turns(episodes, prepared, returns, values, self._advantages(rewards, returns, values))
         step = self._step(turns, normaliser=len(episodes) * self._max_turns)
-        # Only now: the values of an update come from the episodes before it.
+        # After the step: the values of an update come from the episodes before it.
         self._teach_critic(turns, sum(bool(series) for series in rewards))
         self.version += 1
         return describe(

@@ -30,7 +30,7 @@ SAID = 160
 
 
 async def draw(progress: Progress, every_s: float) -> NoReturn:
-    """Draw until cancelled; the drawing vanishes at the end, the lines that were said stay."""
+    """Draw until cancelled. At the end the drawing is removed; the messages stay."""
     with Live(console=progress.console, auto_refresh=False, transient=True) as live:
         while True:
             live.update(view(progress), refresh=True)

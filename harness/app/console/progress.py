@@ -1,7 +1,7 @@
 """What a run is doing right now: counts, rates, queues, shares and the last dialogue.
 
 The run tells this object what happens (`begin`, `saw`, `turn`, `ended`, `advance`); `harness.app.console.show` draws it
-at the clock's pace, so drawing never holds up a conversation. Nothing here is a result: results come from the log.
+at fixed times, so drawing never delays a conversation. Nothing here is a result: results come from the log.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class Progress:
         self._lanes = tuple(lanes)
 
     def advance(self, done: int, total: int) -> None:
-        """Where a step that is not made of episodes has got to; may be called from a worker thread."""
+        """Progress of a step that has no episodes; may be called from a worker thread."""
         self.done, self.total = done, total
         self.changed = True
 
     def waiting(self, what: str, seconds: float) -> None:
-        """Something outside takes its time (a server that starts)."""
+        """The run waits for something outside, such as a server that starts."""
         if what != self.phase:
             self.begin(what, 0, unit="seconds")
         self._since = time.monotonic() - seconds
@@ -81,7 +81,7 @@ class Progress:
         self.changed = True
 
     def saw(self, event: Event) -> None:
-        """An event of the log, for what the counts alone do not tell."""
+        """Take an event of the log: strategies, tokens and the last dialogue are shown from it."""
         if isinstance(event, Transition):
             self._last_turns[event.episode] = event
             if event.decision is not None:
@@ -121,7 +121,7 @@ class Progress:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to the end of the phase at the pace so far; None before the first step and after the last."""
+        """Seconds to the end of the phase at the present speed; None before the first step and after the last."""
         fresh = self.done - self._resumed_at
         if not self.total or fresh <= 0 or self.done >= self.total:
             return None

@@ -45,7 +45,7 @@ def cautions_of(
 
 
 def _failures(failures: Mapping[str, tuple[int, int, str]]) -> Iterator[str]:
-    """What is left out of the means is no random sample: long or odd conversations fail more often."""
+    """Failed dialogues are no random sample: long or unusual conversations fail more often."""
     found = {name: counts for name, counts in failures.items() if counts[0]}
     if found:
         shares = ", ".join(f"{lost} of {finished} in {name}" for name, (lost, finished, _) in found.items())
@@ -92,7 +92,7 @@ def _of(part: int, whole: int) -> str:
 
 
 def _pleased_judge(differences: Mapping[str, Estimate]) -> Iterator[str]:
-    """Reward hacking: the training judge clearly gained, clearly more than the evaluator, who saw not half of it."""
+    """Reward hacking: the training judge's score clearly rose, and the evaluator's rose by less than half as much."""
     judge, evaluator, gap = (differences.get(name) for name in ("judge_final", "evaluator_final", "judge_gap"))
     if judge is None or evaluator is None or gap is None or judge.mean is None or evaluator.mean is None:
         return

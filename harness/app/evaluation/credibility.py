@@ -1,9 +1,9 @@
 """Credibility of one dialogue (decision 18): how true is what was said about items; pure.
 
 The evaluator rates each recommender turn that speaks of an item of the graph, 1..5, against the item's record. A turn
-that speaks of none has nothing to be true about, and is no reading. How such turns count decides the number, so three
-are reported: the mean of the scored turns, the mean with 0 for turns without a score, and the share of scored turns.
-Left out: asking the evaluator (`examiner`).
+that speaks of none cannot be rated. How such turns count decides the number, so three are reported: the mean of the
+scored turns, the mean with 0 for turns without a score, and the share of scored turns. Left out: asking the evaluator
+(`examiner`).
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def _planner(config: Config) -> str:
     planner = config.planner
     match planner.kind:
         case "encoder":
-            # A folder by its name alone: where it lies is nobody's affair.
+            # Show the folder's name, not its path.
             encoder = planner.encoder.rstrip("/").rpartition("/")[2]
             return f"{encoder} with {planner.trainable_layers} trained layers"
         case "fixed":

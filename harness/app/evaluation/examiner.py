@@ -10,8 +10,8 @@ credibility  ROLE, INSTRUCTIONS  FACTS, MESSAGE, TASK
 ===========  ==================  =====================================================
 
 Each answer is a number in [1, 5]: the exact expectation over the five labels where the server gives their
-log-probabilities, else the mean of samples with a quorum. No stop rule depends on these, so sampling noise would buy
-nothing. Pre and true intentions depend on who the seeker is (persona and wishes) and on the item, not on the dialogue:
+log-probabilities, else the mean of samples with a quorum. No stop rule depends on these, so samples would add noise and
+no use. Pre and true intentions depend on who the seeker is (persona and wishes) and on the item, not on the dialogue:
 they are asked once per prompt and remembered. The item asked about is the last one recommended; a system that returns
 no ids is asked about the last film of the graph that it named. What cannot be read is missing and counted.
 """

@@ -1,4 +1,4 @@
-"""Whether a run's log is what its summary was made from: the log is the truth, a summary that outlived it is none."""
+"""Whether a run's log is what its summary was made from: the log is the truth; a summary of another log is refused."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Watching intention and persuasiveness of one dialogue (decision 17); pure.
 
 The evaluator states how likely the seeker is to watch the recommended film, 1..5, three times: *pre* (it has seen the
-title only), *post* (after the dialogue) and *true* (it has read the full record). What the dialogue won over the title,
-as a share of what the truth would win, is the persuasiveness of Qin et al. (PC-CRS, Findings of EMNLP 2024):
+title only), *post* (after the dialogue) and *true* (it has read the full record). What the dialogue gained over the
+title, as a share of what the truth would gain, is the persuasiveness of Qin et al. (PC-CRS, Findings of EMNLP 2024):
 
     PRS = 1 - (true - post) / (true - pre) = (post - pre) / (true - pre)
 
@@ -44,7 +44,7 @@ class Intentions(Struct, frozen=True, kw_only=True):
 
     @property
     def over_persuaded(self) -> bool | None:
-        """Whether the dialogue sold more than the truth holds."""
+        """Whether the dialogue promised more than the record holds."""
         return None if self.post is None or self.true is None else self.post - self.true > MIN_GAP
 
 

@@ -1,6 +1,7 @@
 """How many of a run's judgements could be read, by role, and why the others could not: counts over its log; pure.
 
-Shares are of single readings, not means over them: a judge that is read in every second turn has a fine mean.
+Shares are of single readings, not means over them: a judge that can be read in every second turn only may still have a
+good mean.
 """
 
 from __future__ import annotations

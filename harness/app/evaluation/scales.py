@@ -1,4 +1,4 @@
-"""On which scale each measure lives: what its mean may be, and how far two means may be apart.
+"""The scale of each measure: what its mean may be, and how far two means may be apart.
 
 An interval is shown only where it stays on its measure's scale (`harness.app.evaluation.statistics`).
 """

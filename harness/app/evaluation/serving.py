@@ -2,8 +2,8 @@
 
 The client's ledger tells calls, tokens, latencies, retries and truncations by role. What only the server knows
 (queue time, prefix cache, computed prompt tokens) it tells for all roles together; cached prompt tokens are by role
-where the server reports them a call (vLLM's ``--enable-prompt-tokens-details``). Counters of a server that was
-restarted in between begin anew: then its part is left out, never guessed.
+where the server reports them a call (vLLM's ``--enable-prompt-tokens-details``). A server that was restarted in between
+has new counters: its part is then left out, never guessed.
 
 Metric names are vLLM's (0.32, ``v1/metrics/loggers.py``); the scripted world uses the same.
 """
@@ -195,7 +195,7 @@ def serving_table(name: str, report: ServingReport) -> Table:
     )
     headings = ("role", "calls", "failed", "again", "cut", "in", "cached", "out", "p50 s", "p95 s")
     for heading in headings:
-        # Two narrow blanks between columns, no wrapping: it fits the 80 columns of a plain terminal.
+        # Narrow columns without wrapping, to fit a terminal of 80 columns.
         shown.add_column(heading, justify="left" if heading == "role" else "right", no_wrap=True)
     for role, served in report.roles.items():
         counts = (served.calls, served.failed, served.retries, served.truncated)

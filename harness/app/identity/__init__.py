@@ -1,1 +1,1 @@
-"""What a result was made by: the code (version, commit, dirt), every text that a model reads, the scripted world."""
+"""What a result was made by: the code (version, commit, changes), every text that a model reads, the scripted world."""

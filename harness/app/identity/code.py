@@ -1,7 +1,7 @@
 """The code that runs: version, commit, whether files differ from it, and a digest of the source itself.
 
-Outside of a git checkout (an installed wheel, a copied folder, no git, a checkout of somebody else that git refuses to
-read) commit and dirt are "unknown"; the digest of the source tells two states apart all the same.
+Outside of a git checkout (an installed wheel, a copied folder, no git, another user's checkout, which git refuses to
+read) commit and state are "unknown"; the digest of the source still tells two states apart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 """Folder of the packages below: the checkout, or ``site-packages``."""
 PACKAGES = ("experts", "harness", "learner", "simulator")
 _GIT_S = 10.0
-"""A hanging file system must not keep a run from starting."""
+"""A file system that does not answer must not block the start of a run."""
 
 
 class Code(Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ def _source(root: Path) -> str:
 
 
 def _commit(root: Path) -> tuple[str, str]:
-    # A virtual environment may lie within a checkout of something else: only files that git knows are of its commit.
+    # A virtual environment may be inside another checkout: only files that git knows belong to its commit.
     known = _git(root, "ls-files", "--error-unmatch", "--", *(f"{package}/__init__.py" for package in PACKAGES))
     commit = _git(root, "rev-parse", "--verify", "HEAD") if known is not None else None
     if commit is None:
@@ -70,7 +70,7 @@ def _commit(root: Path) -> tuple[str, str]:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git printed; None where it failed for whatever reason."""
+    """What git printed; None where it failed."""
     # A hook's environment names another repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:

@@ -24,10 +24,10 @@ from harness.core.log import rundir
 from harness.core.messages import Struct
 
 FORMAT = 1
-"""Of the run directories that this version writes. It rises where an older run cannot be gone on with as it began:
-other scenarios from the same seed, other readings of the same replies, another log."""
+"""Of the run directories that this version writes. It rises where an older run cannot be continued as it began: the
+same seed gives other scenarios, the same reply is read otherwise, or the log has another form."""
 BEFORE = {"reward.mass_floor": "reward.mass_floor=0.0"}
-"""Keys whose default is not what older versions did: key -> assignment of what they did, for a run without the key."""
+"""Keys whose default differs from what older versions did: key -> the value that stands for a run without the key."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -106,7 +106,7 @@ def config_of(manifest: Manifest, folder: Path) -> Config:
 
 
 def refuse_other_format(manifest: Manifest, folder: Path) -> None:
-    """`InputError` where another version's rules hold for the rest of a run than for what is there."""
+    """`InputError` where the rest of a run would follow another version's rules than its beginning."""
     if manifest.format != FORMAT:
         raise InputError(
             f"{folder} was begun by {'an older' if manifest.format < FORMAT else 'a newer'} version (format "

@@ -1,9 +1,9 @@
 """What each sitting of a run was made by. The first stands in `config.json`, later ones in `sittings.jsonl`.
 
 A line is written where something differs from the sitting before: it holds from an episode on, counted by the finished
-episodes that the log had. Another code goes on and is said. Another text or another world would mix two experiments in
-one run: it is refused and named, or accepted by the user and recorded. It is durable before the sitting plays, and no
-part of the run digest.
+episodes that the log had. Where the code differs, the run goes on and says so. Where a text or the world differs, the
+run would mix two experiments: it is refused with the names, or accepted by the user and recorded. The line is on disk
+before the sitting plays, and is no part of the run digest.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Sitting(Struct, frozen=True, kw_only=True):
     """Finished episodes that the log held before it."""
     identity: Identity
     accepted: tuple[str, ...] = ()
-    """Texts and files of the world that changed with the user's consent."""
+    """Texts and files of the world that changed and that the user accepted."""
 
 
 def identity_of(config: Config, *, compared: bool = False, baseline: bool = False) -> Identity:
@@ -127,14 +127,14 @@ def differences(before: Identity | None, now: Identity) -> list[str]:
 
 
 def cautions_of_sittings(folder: Path) -> list[str]:
-    """What a reader of the numbers must know: that they are of more than one set of texts."""
+    """The caution that the numbers come from more than one set of texts."""
     later = read_sittings(folder)
     mixed = [f"{_listed(one.accepted)} (episode {one.episodes + 1})" for one in later if one.accepted]
     return [f"texts or the world changed on the way, and were accepted: {'; '.join(mixed)}"] if mixed else []
 
 
 def mixed(folders: Iterable[Path]) -> list[str]:
-    """The same of many directories whose numbers stand in one table: which of them, and what."""
+    """The same for many directories with one table: which of them, and what changed."""
     found = [(folder.name, caution) for folder in folders for caution in cautions_of_sittings(folder)]
     return [f"in {len(found)} cells {what}; the first: {name}" for name, what in found[:1]]
 

@@ -1,8 +1,8 @@
 """Every text that a model reads or that decides what is said, by name: prompts, personas, strategies; and the world.
 
-Two looks at the prompts, so that no sentence changes unseen: each role's prompt rendered for one made-up state, which
-also sees a change in how dialogues, films and sections are written; and all strings of each definition in every file
-that makes a prompt or is a baseline. Such files are found, not listed: a new one that calls ``prompt`` is among them.
+Prompts are covered twice, so that no sentence changes unnoticed. Each role's prompt is rendered for one made-up state,
+which also covers how dialogues, films and sections are written. And all strings are taken of each definition in every
+file that makes a prompt or is a baseline. Such files are found by their calls of ``prompt``, so a new file is included.
 """
 
 from __future__ import annotations

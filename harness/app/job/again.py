@@ -1,9 +1,9 @@
 """`resume --retry-failed`: which finished episodes are played again, and what the log's earlier state left behind.
 
-A failed training episode was a part of its update, and all later versions of the planner come from that update. Its
-being played again therefore takes back whatever rests on it: the training episodes that acted with a later version, and
-the evaluation after RL. What is left is the log of a run that came this far and in which nothing failed, so in the end
-the run is what it would have been without the failures.
+A failed training episode was a part of its update, and all later versions of the planner come from that update. To play
+it again, everything that depends on it is withdrawn too: the training episodes that acted with a later version, and the
+evaluation after RL. The log that is left is that of a run in which nothing failed, so the finished run is what it would
+have been without the failures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from learner.versions import acting_version
 
 def to_play_again(episodes: Iterable[Episode], config: Config) -> tuple[str, ...]:
     """Ids of the episodes that failed or could not be scored, and of those that rest on them, in the given order."""
-    # Of each only what is needed: a long run's episodes do not fit into memory.
+    # Only what is needed of each: a long run's episodes do not fit into memory.
     played = [(e.started.episode, e.started.phase, e.started.index, bool(lost(e))) for e in episodes]
     trained = [index for _, phase, index, failed in played if failed and phase == TRAIN]
     if not trained:
@@ -55,9 +55,9 @@ async def withdraw_failed(log: Path, config: Config) -> int:
 def keep_what_the_log_covers(folder: Path, finished: LoggedEpisodes, wanted: Mapping[str, int], config: Config) -> int:
     """Set checkpoints aside and drop metrics of updates and evaluations whose episodes the log does not hold .
 
-    They are functions of the log; those left behind would be taken for those that are still to be made. Done before
-    every sitting, so that a crash between a withdrawal and this leaves nothing. A checkpoint is never deleted: a real
-    model's replies, and with them its weights, do not come back the same.
+    They are functions of the log: old ones would be mistaken for the new ones. Done before every sitting, so that a
+    crash after a withdrawal does no harm. A checkpoint is never deleted: a real model's replies, and with them its
+    weights, do not come back the same.
 
     Returns:
         How many checkpoints were set aside.

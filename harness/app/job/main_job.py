@@ -1,6 +1,6 @@
 """The main job in a run directory. Before, warm-up, after warm-up, RL, after RL; on the same held-out goals.
 
-The story is `_phases`, read downwards; everything around it is opening and closing. The summary is made from the log
+Begin reading at `_phases`; the rest opens and closes what it needs. The summary is made from the log
 alone, so a run that stopped early has one too, marked as incomplete.
 """
 
@@ -72,12 +72,12 @@ log = structlog.get_logger()
 
 
 class Extent(Struct, frozen=True, kw_only=True):
-    """How much of the job is played this time, and with whose servers; nothing that is played depends on it."""
+    """How much of the job is played this time, and on which servers. It has no influence on results."""
 
     limit: int | None = None
-    """Only the first so many held-out scenarios; None: all."""
+    """How many held-out scenarios are played, from the first; None: all."""
     reinforced: bool = True
-    """False: no RL, whatever the config asks for."""
+    """False: no RL, even if the config asks for it."""
     base_urls: Mapping[str, str] = {}
     """Model -> server that runs already; the others are started here."""
 
@@ -188,7 +188,7 @@ def _log_is_whole(folder: Path, known: Summary | None, progress: Progress) -> bo
 
 
 def _check_start(config: Config, inputs: Inputs) -> None:
-    """What can be known to fail before a run directory is made."""
+    """Fail before a run directory is made, where that is possible."""
     check_models(config)
     planner = planner_of(config, inputs.strategies)
     if planner is not None and config.planner.init:
@@ -212,7 +212,7 @@ def _execute(
     retry_failed: bool = False,
     sit: Callable[[], list[str]] = list,
 ) -> Summary:
-    """``sit``: records what this sitting is made by, once the directory is ours; gives what to say of it.
+    """``sit``: records what this sitting is made by, once the directory is locked; returns sentences to print.
     ``retry_failed``: as in `go_on`."""
     began = time.monotonic()
     known = read_summary(folder)
@@ -230,7 +230,7 @@ def _execute(
                 config.scheduler.drain_s,
             )
         except BaseException as error:
-            with suppress(OSError, HarnessError):  # a full disk must not hide why the run ended
+            with suppress(OSError, HarnessError):  # a full disk must not replace the reason why the run ended
                 log.error("run_ended_early", error=repr(error))
                 summary = summarize(config, inputs, folder, spent_before + time.monotonic() - began, serving)
                 if summary.phases:

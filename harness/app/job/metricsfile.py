@@ -1,7 +1,7 @@
 """`metrics.jsonl`: one line per warm-up, update and evaluation; TensorBoard shows the same numbers.
 
-Its lines carry checksums as the log's do. All of it can be made again, from the dialogues and the log: a damaged file
-is set aside, and whoever finds that a line is missing makes it anew.
+Its lines carry checksums as the log's do. All lines can be made again from the dialogues and the log: a damaged file is
+set aside, and a missing line is written again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class MetricsFile:
         self._file = path.open("ab", buffering=0)
         self._chain = chain_of(path)
         (folder / TENSORBOARD).mkdir(exist_ok=True)
-        # The plain writer: SummaryWriter's thread dies on a full disk, and its queue then blocks the run for ever.
+        # Not SummaryWriter: on a full disk its thread dies, and its queue then blocks the run for ever.
         self._board = EventsWriter(str(folder / TENSORBOARD / "events"))
 
     def __enter__(self) -> Self:
@@ -51,7 +51,7 @@ class MetricsFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        with suppress(OSError):  # on a full disk the reason that is under way already says it
+        with suppress(OSError):  # on a full disk the error that ends the run already says so
             self._board.close()
 
     def lacks(self, kind: str, *, name: str | None = None, version: int | None = None) -> bool:
@@ -88,7 +88,7 @@ def _numbers(kind: str, line: dict[str, Any]) -> dict[str, float]:
 
 
 def keep_metrics(folder: Path, stands: Callable[[dict[str, Any]], bool]) -> None:
-    """Leave out the lines that no longer stand; a file in which all do, or that is damaged, is not touched."""
+    """Leave out the lines that are no longer valid. A file of valid lines only, or a damaged one, is not changed."""
     try:
         lines = read_metrics(folder / METRICS)
     except DataError:

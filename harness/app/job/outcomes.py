@@ -47,7 +47,7 @@ class _Phase:
 
 
 class Outcomes:
-    """What became of a run's finished conversations; knows counts only, not the conversations."""
+    """Counts of how a run's finished conversations ended; the conversations are not kept."""
 
     def __init__(self, episodes: Iterable[Episode] = ()) -> None:
         self._phases: dict[str, _Phase] = {}

@@ -1,8 +1,8 @@
 """What the phases of one run share: the log, the players, the count of what was spent, and playing a phase.
 
-A phase is a list of scenarios. Those that the log already holds finished are not played again, which is all that
-`resume` needs to know. Every recorded event passes through `Session.record`: to the log, to the progress line and to
-the budget, in this order. Finished episodes are not kept: what was played is read from the log.
+A phase is a list of scenarios. Those that the log already holds finished are not played again, and `resume` needs
+nothing else. Every recorded event passes through `Session.record`: to the log, to the progress line and to the budget,
+in this order. Finished episodes are not kept: what was played is read from the log.
 """
 
 from __future__ import annotations

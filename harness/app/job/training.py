@@ -115,7 +115,7 @@ class Trainer:
             await versions.wait_for(job.policy_version)
 
         async def updated(report: UpdateReport, snapshot: TrainablePolicy) -> None:
-            # The metrics first: a kill in between is healed by the replay, which writes no line twice.
+            # The metrics first: after a kill in between, the replay writes what is missing and no line twice.
             self._metrics.write("update", report)
             await trio.to_thread.run_sync(self._save, snapshot, report.version, learner)
             if report.refused:
@@ -123,7 +123,7 @@ class Trainer:
 
         send, receive = trio.open_memory_channel[Episode](CHANNEL)
         known = self._session.finished
-        # What the learner's version has consumed already is not read again.
+        # Episodes that the learner's version has used already are not read again.
         consumed = learner.version * config.batch_episodes
         finished = known.only(job.episode for job in jobs[consumed:] if known.has(job.episode))
 

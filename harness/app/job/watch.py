@@ -1,7 +1,8 @@
-"""What is said or stops a run while it plays: a judge of whom nothing can be read, and models that think aloud.
+"""What is said or stops a run while it plays: a judge whose replies cannot be read, and models that write their
+thoughts.
 
-Counted in this sitting, so that a run may go on once the reason is gone. What a whole phase came to is said at its end
-(``harness.app.evaluation.readings``).
+Counted in this sitting, so that a run may go on once the reason is gone. The figures of a whole phase are given at its
+end (``harness.app.evaluation.readings``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from harness.core.errors import RunStopped
 from harness.core.messages import EpisodeStarted, Event, Score, Withdrawn
 
 FIRST = 20
-"""Judgements of one role; where none of them gave a reward, the next one hardly will."""
+"""Judgements of one role without any reward after which the run stops."""
 
 
 class Watch:

@@ -1,8 +1,8 @@
 """What a run would ask of its models, before any call: episodes, calls and tokens.
 
 An estimate, not a promise: it renders the real prompts for a dialogue of typical messages and assumes that every
-conversation lasts all its turns, so calls are bounded but for repairs, and tokens (4 characters each) may be more by a
-quarter where people and models talk much.
+conversation lasts all its turns, so calls are bounded but for repairs, and tokens (4 characters each) may be a quarter
+more where people and models write long messages.
 """
 
 from __future__ import annotations

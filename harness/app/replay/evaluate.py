@@ -1,4 +1,4 @@
-"""`replay --evaluate POLICY`: what another planner's episodes would have been worth, estimated from the log.
+"""`replay --evaluate POLICY`: the results that another planner would have had, estimated from the log.
 
 The target is a checkpoint (a folder, or a name such as ``v000020`` in the run) or a planner that does not learn
 (``uniform``, ``fixed:STRATEGY``). Its probabilities are computed for every logged state; `learner.offpolicy` does the

@@ -29,7 +29,7 @@ from harness.core.messages import TRAIN, Event, State, Struct
 from harness.core.seams import Immediate, Policy, Served
 
 LIVE = 32
-"""Conversations at a time: enough for the lanes to batch, few enough that all of a long tape's states fit."""
+"""Conversations at a time: enough for batches, few enough for the memory."""
 
 
 class RecordedRun(Struct, frozen=True, kw_only=True):

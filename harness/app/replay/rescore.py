@@ -94,7 +94,7 @@ def rescore(
 def _read(run: RecordedRun, judge: str, config: Config, folder: Path, progress: Progress) -> list[TwoRewards]:
     readings: list[TwoRewards] = []
     model = getattr(config.roles, judge)
-    # One model plays all roles, so that no other server is started; only the judge is asked.
+    # One model has all roles, so that no other server is started; only the judge is asked.
     alone = msgspec.structs.replace(config, roles=Roles(**dict.fromkeys(Roles.__struct_fields__, model)))
 
     async def main(progress: Progress) -> None:

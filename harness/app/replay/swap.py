@@ -1,8 +1,8 @@
-"""`replay --swap ROLE=MODEL`: one expert replaced, the rest from the tape while their prompts still match.
+"""`replay --swap ROLE=MODEL`: one expert is replaced, the others answer from the tape as long as their prompts match.
 
 The replaced role is asked live; every other role answers from the tape. As soon as the new expert says something that
 changes another role's prompt, that request is not on the tape and the episode has left the record: the turn and the
-role are reported, and the episode is not played on, since nobody could say what the others would have answered. What
+role are reported, and the episode is not played on, since what the others would have answered is not known. What
 was reached until then is the same conversation with one expert changed.
 """
 
@@ -42,7 +42,7 @@ class Fate(Struct, frozen=True, kw_only=True):
     by: str
     """Whose prompt no longer matched; empty where it never left."""
     changed_end: bool = False
-    """It ended on the record, but otherwise than before (another verdict of a swapped judge)."""
+    """It ended on the record, but at another turn or for another reason (a swapped judge)."""
 
 
 def swap(

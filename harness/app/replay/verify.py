@@ -5,7 +5,7 @@ event that differs from the logged one though all requests were the same: what i
 the stop rule or the accounting has changed. Times and cache luck are not compared, as in the run's digest.
 
 An episode that failed in mid-turn is compared up to that turn, since the log does not hold the planner's choice in it;
-one that ended by a bug of that day has no recorded end to compare with, and is counted apart.
+one that ended by a bug has no recorded end to compare with, and is counted apart.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def _table_row(row: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> dic
 
 
 def _levels(rows: Sequence[Row]) -> list[tuple[str, list[Any]]]:
-    """What needs no conversation, from the row that failed least (decision 15)."""
+    """The baseline that needs no conversation, from the row with the fewest failures (decision 15)."""
     fullest = max(rows, key=lambda row: row.dialogues - row.failed)
     names = [metric.replace("target_recall", "target") for metric in TABLE_V]
     return [(title, [fullest.metrics.get(f"{level}_{name}") for name in names]) for title, level in LEVELS.items()]

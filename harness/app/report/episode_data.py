@@ -38,7 +38,7 @@ class EpisodeData(Struct, frozen=True, kw_only=True):
 
 
 class _Table:
-    """Values in order of their first use; a value is spoken of by its place."""
+    """Values in order of their first use; a value is referred to by its place."""
 
     def __init__(self) -> None:
         self._places: dict[Any, int] = {}

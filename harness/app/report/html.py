@@ -35,7 +35,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # Last line of defence for text from models, datasets and folder names that no one made visible before.
+        # A last check of text from models, datasets and folder names.
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters |= {

@@ -1,4 +1,5 @@
-"""What the judge's readings are worth: raw scores, alarms, repeatability, and the judge beside the evaluator; pure.
+"""How far the judge's readings can be trusted: raw scores, alarms, repeatability, and the judge beside the evaluator;
+pure.
 
 Repeatability is the intraclass correlation ICC(1) (Shrout & Fleiss, 1979) of the samples that one reading consists of,
 and Spearman-Brown's reliability of their mean. In the ``multinomial`` mode the samples are draws from one distribution
@@ -18,7 +19,7 @@ from harness.core.messages import Score, Struct
 
 LABELS = (1, 2, 3, 4, 5)
 FLAT_SPREAD = 0.05
-"""Standard deviation of rewards below which a judge tells hardly anything apart (a fifth of one rating step)."""
+"""Standard deviation of rewards below which a judge hardly tells dialogues apart (a fifth of one rating step)."""
 ONE_LABEL = 0.9
 """Share of one label above which the scores are nearly constant."""
 OFTEN_LOW = 0.1

@@ -2,7 +2,7 @@
 
 The folder is a checkpoint too: ``planner.init`` takes it, `learner.checkpoint.load_checkpoint` verifies it. A frozen
 encoder is named with its SHA-256 and not copied; trained encoder layers lie in ``encoder/`` as `save_pretrained` writes
-them. The learner's state is left out: nobody resumes from an exported planner.
+them. The learner's state is left out: an exported planner is not trained further.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _config(meta: CheckpointMeta) -> dict[str, Any]:
 
 
 def card(record: RunRecord, meta: CheckpointMeta, world: str) -> str:
-    """The model card: what it is, how it was made, what its numbers are worth, how to load it."""
+    """The model card: what it is, how it was made, how far its numbers carry, how to load it."""
     encoder = (
         f"`{meta.encoder.name}` (SHA-256 `{meta.encoder.sha256}`)" if meta.encoder is not None else "none (tabular)"
     )

@@ -1,4 +1,4 @@
-"""`RunRecord` -> the page of a run: every table and chart ready made, the episode reader beside its data.
+"""`RunRecord` -> the page of a run: every table and chart, and the data of the episode reader.
 
 The page's words and layout are ``page/run.html``; this file prepares what stands in it.
 """

@@ -1,8 +1,8 @@
 """What an experiment is: the settings of a run as frozen structs, with their defaults, bounds and digest.
 
-Unknown keys, bounds and what does not go together are checked where trees become structs
-(`harness.app.settings.configfile`).
-What is *not* checked in either place is whether files exist and servers answer: that is wiring's and the doctor's work.
+Unknown keys, bounds and keys that exclude each other are checked where a file becomes these structs
+(`harness.app.settings.configfile`). Whether files exist and servers answer is checked by `harness.app.setup.inputs`,
+wiring and `doctor`.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ class Reward(Struct, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(gt=0.0, le=2.0)] = 1.0
     mass_floor: Share = 0.05
     """Probability of all labels together below which a label read (a judge's, an examiner's, a prompted planner's) is
-    missing: the model wants to say something else, and what is left over tells nothing."""
+    missing: the model wants to say something else, and the small rest means nothing."""
     threshold: Share = 0.75
     """tau: a reward above it ends the conversation."""
 

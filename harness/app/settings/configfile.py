@@ -195,7 +195,7 @@ def _put(tree: dict[str, Any], dotted: str, value: object) -> None:
 
 
 def _toml_value(text: str) -> object:
-    # 'a.b=3', 'a.b=true', 'a.b=["x"]' are TOML; anything else is meant as a string.
+    # 'a.b=3', 'a.b=true', 'a.b=["x"]' are TOML; anything else is a string.
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -81,7 +81,7 @@ def _convert(source: Path, sha256: str, target: Path) -> None:
         try:
             os.rename(aside, target)
         except OSError:
-            if not target.is_dir():  # another process was first: its folder is the same
+            if not target.is_dir():  # another process made the same folder first
                 raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)

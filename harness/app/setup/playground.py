@@ -1,4 +1,4 @@
-"""One table to play at outside of a run: models up, experts on their lanes, nothing logged.
+"""Players outside of a run: models and experts at work, nothing logged.
 
 For people who chat (`harness.app.commands.chat`) and for other reinforcement learning code (`harness.gym`). Server logs
 go to a folder that is removed at the end.

@@ -1,7 +1,7 @@
 """Planners by hand (`simulator.scripted.rules`) behind the `Policy` seam: yardsticks for what a planner could learn.
 
 ``reads`` sees what a learned planner sees; ``knows_persona`` is told the seeker's hidden traits, so it is an upper
-bound and no competitor. Both read the scripted world's phrases and mean nothing elsewhere.
+bound, not a planner to compare with. Both know the scripted world's phrases only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RULES = {"reads": rules.reading_rule, "knows_persona": rules.knowing_rule}
 
 
 class RulePolicy(Immediate):
-    """A deterministic policy; where a rule tosses a coin, it does so with the turn's own luck.
+    """A deterministic policy; a rule that needs chance uses the turn's own random number.
 
     ``personas``: by the episode's seed (`harness.app.setup.inputs.episode_seed`); read by ``knows_persona`` alone.
     """

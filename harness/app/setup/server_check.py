@@ -25,10 +25,10 @@ from harness.core.sections import prompt
 
 Said = tuple[Literal["ok", "note", "FAILED"], str]
 _DEADLINE_S = 60.0
-"""Of one answer; a busy CPU server takes its time."""
+"""Of one answer: a busy CPU server is slow."""
 _IMPORTS_S = 120.0
 _MANY = 10
-"""Replies a question: as many as a sampled reward needs; also enough that two seeds hardly ever agree in all."""
+"""Replies to a question: as many as a sampled reward needs, and enough to tell two seeds apart."""
 _ANSWER_TOKENS = 24
 _LOOK = """
 import importlib.metadata as m, importlib.util as u, json
@@ -130,7 +130,7 @@ async def _asked(name: str, model: Model, client: OpenAIChat, key: str | None) -
 async def _ask(
     client: OpenAIChat, *, seed: int = 64, n: int = 1, schema: bytes = b"", labels: tuple[str, ...] = ()
 ) -> ChatReply:
-    # A judge's prompt, so that the scripted world can answer it as well.
+    # A judge's prompt: the scripted world can answer it too.
     return await client.complete(
         ChatRequest(
             role="reward",

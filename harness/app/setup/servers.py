@@ -1,7 +1,7 @@
-"""The model servers that a run starts itself: their command lines, and one more life after a death.
+"""The model servers that a run starts itself: their command lines, and how they are started again.
 
-A server keeps its port for the whole run, so a client that retries finds it again after a restart; no reply, and so no
-reward, comes out of the gap. What a server needs of files is written into the run's ``logs`` folder beside its log.
+A server keeps its port for the whole run, so a client that retries finds it after a restart. Calls that fail meanwhile
+give no reply and no reward. The files that a server needs are in the run's ``logs`` folder, beside its log.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def vllm_environment(model: Model) -> dict[str, str]:
 
 @asynccontextmanager
 async def _lives(life: int) -> AsyncIterator[None]:
-    """After its first life a server's failure to start is a lost server, not the user's bad input."""
+    """A server that started once and cannot start again is lost; the user's input is not to blame."""
     try:
         yield
     except InputError as error:
@@ -140,5 +140,5 @@ async def _keep(
 
 
 def _short(line: str) -> str:
-    """A log line without what vLLM puts before every message, cut to fit beside the rest of a progress line."""
+    """A log line without vLLM's prefix, cut to the width of a progress line."""
     return _BEFORE_MESSAGES.sub("", line)[:_SHOWN]

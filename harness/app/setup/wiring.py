@@ -1,7 +1,7 @@
 """Config -> live objects: the only file that names every concrete class.
 
-`planner_of` and `index_of` load what thinks here; `open_models` brings the model servers up and opens their clients;
-`open_players` puts the experts, the seeker and the judges on their lanes. Everything that lives is an async context
+`planner_of` and `index_of` load what runs in this process; `open_models` starts the model servers and opens their
+clients; `open_players` puts the experts, the seeker and the judges on their lanes. Whatever runs is an async context
 manager and ends with its block.
 """
 
@@ -60,7 +60,7 @@ INBOX = 4096
 
 
 class Baseline(Protocol):
-    """How a system to compare with is built; its model is the one that plays the actor."""
+    """How a system to compare with is built. Its model is the actor's."""
 
     def __call__(self, model: ChatModel, search: Search, *, temperature: float, max_tokens: int) -> Recommender: ...
 
@@ -77,7 +77,7 @@ def loaded_encoder(name: str, dtype: Dtype = "float32") -> TextEncoder:
 
 
 def retriever_encoder() -> TextEncoder:
-    """The entity index's encoder: always the packaged MiniLM, made for sentence likeness, whatever the planner's is."""
+    """The entity index's encoder: always the packaged MiniLM, which is trained for sentence similarity."""
     return loaded_encoder(MINILM)
 
 
@@ -95,7 +95,7 @@ def planner_of(config: Config, strategies: tuple[Strategy, ...]) -> TrainablePol
 
 @lru_cache(maxsize=4)
 def _untrained(planner: PlannerConfig, keys: tuple[str, ...]) -> EncoderPolicy:
-    """The planner that those of one kind are copied from: they share what a frozen encoder has read."""
+    """The planner that others of its settings are copied from: the copies share the frozen encoder's results."""
     return EncoderPolicy(
         loaded_encoder(planner.encoder, planner.dtype),
         keys,
@@ -121,7 +121,7 @@ def fixed_planner_of(config: Config, inputs: Inputs) -> Policy:
 
 
 class _AskedAsModel:
-    """In the prompted planner's place where a policy is wanted: it never decides, and least of all uniformly."""
+    """Placeholder where a policy is wanted and the planner is a prompted one; raises if asked."""
 
     def distribution(self, state: State) -> tuple[float, ...]:
         raise ExpertError('planner.kind = "prompted" chooses as a model (experts.prompted_planner), not as a policy')
@@ -158,7 +158,7 @@ async def open_models(
 
 
 def client_of(name: str, model: Model, base_url: str) -> OpenAIChat:
-    """The client of one configured model; `InputError` where its key is not to be had."""
+    """The client of one configured model; `InputError` where its key is not set."""
     return OpenAIChat(
         base_url,
         model.model,
@@ -171,7 +171,7 @@ def client_of(name: str, model: Model, base_url: str) -> OpenAIChat:
 
 
 def check_models(config: Config) -> None:
-    """`InputError` for what would keep a used model from being reached: its key, its port, its server's Python."""
+    """`InputError` where a used model cannot be reached: no key, a port in use, no Python for its server."""
     for name in config.models_in_use:
         model = config.models[name]
         _key_of(name, model)
@@ -255,7 +255,7 @@ async def open_players(
         return ledger.metered(clients[getattr(config.roles, role)])
 
     def in_flight(role: str) -> int:
-        """As many calls as the role's model is sent at a time: more would wait in the client, where nobody counts."""
+        """As many calls as the role's model is sent at a time; the rest wait in the inbox, where they are counted."""
         return config.models[getattr(config.roles, role)].max_connections
 
     async def judge(role: str) -> RewardExpert:
