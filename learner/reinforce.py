@@ -10,23 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol, TypeVar
 
 import trio
 
+from harness.core.lane import RunSync
 from harness.core.log.episode import Episode
 from learner.health import UpdateReport
 from learner.policy import TrainablePolicy
 from learner.updates import Grouping, Learner
 from learner.versions import PolicyVersions
-
-T = TypeVar("T")
-
-
-class RunSync(Protocol):
-    """``trio.to_thread.run_sync``, or something that runs the call inline."""
-
-    async def __call__(self, function: Callable[[], T], /) -> T: ...
 
 
 async def reinforce(

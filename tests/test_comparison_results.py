@@ -13,7 +13,7 @@ from rich.console import Console
 from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.grid.comparison.figures import comparison_figures
 from harness.app.grid.comparison.measures import MEASURES, Faults, SystemResult
-from harness.app.grid.comparison.plan import ComparisonFile, Dataset, Paper, Plan, Prices, System, SystemCell
+from harness.app.grid.comparison.plan import ComparisonFile, DatasetSettings, Paper, Plan, Prices, System, SystemCell
 from harness.app.grid.comparison.results import summarize
 from harness.app.grid.comparison.tables import groups_csv, latex, main_tables, rows_csv, verdict
 from harness.core.messages import Usage
@@ -31,7 +31,7 @@ def plan(systems=SYSTEMS, reference="rso", models=("m",), prices=None):
     file = ComparisonFile(
         comparison=Paper(seeds=SEEDS, reference=reference),
         systems=systems,
-        datasets={"d": Dataset(experiment="x.toml")},
+        datasets={"d": DatasetSettings(experiment="x.toml")},
         prices=prices or {},
     )
     cells = [

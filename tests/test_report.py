@@ -22,7 +22,7 @@ from harness.app.evaluation.shares import shares_over_progress, stop_shares, str
 from harness.app.evaluation.statistics import Estimate
 from harness.app.evaluation.two_way import Difference
 from harness.app.grid.comparison.measures import MEASURES, PARTS, Faults
-from harness.app.grid.comparison.plan import ComparisonFile, Dataset, Paper, System
+from harness.app.grid.comparison.plan import ComparisonFile, DatasetSettings, Paper, System
 from harness.app.grid.comparison.results import Comparison, Row
 from harness.app.report.costs import costs_by_role
 from harness.app.report.curves import update_returns
@@ -335,7 +335,7 @@ def write_comparison(folder: Path) -> Path:
     plan = ComparisonFile(
         comparison=Paper(reference="rso"),
         systems={"rso": System(), "without": System(group="ablation", title=HOSTILE[0])},
-        datasets={"synthetic": Dataset(experiment="tiny.toml")},
+        datasets={"synthetic": DatasetSettings(experiment="tiny.toml")},
     )
     (folder / "config.json").write_bytes(msgspec.json.encode(plan))
     names = [*(name for name in MEASURES if name not in PARTS), "prs", "corpus_dist_2"]

@@ -457,7 +457,7 @@ def main() -> None:
                 _say(message)
             sys.exit(2)
         if isinstance(error, OSError) and error.filename:
-            # A path of the user's that cannot be read or written where no better sentence was at hand.
+            # A path that cannot be read or written, where no other place has a sentence for it.
             _say(f"{error.filename}: {error.strerror}")
             sys.exit(2)
         raise

@@ -34,7 +34,7 @@ def bench(names: list[str], console: Console, *, as_json: bool, write: bool) -> 
         shown = measure.json_line(result) if as_json else f"{measure.text_table(result)}\n"
         console.print(Text(shown), soft_wrap=True)
         if write:
-            # At once: a benchmark that fails later must not lose the figures of those before it.
+            # Written at once: a later benchmark that fails must not lose these figures.
             results.write(done)
 
 

@@ -1,7 +1,7 @@
 """`chat`: play the seeker by hand against RSO or a baseline; strategy, preferences and facts stand beside each reply.
 
-Nothing is logged and nothing is learned. The judge reads along, as in a run, but its reward ends nothing. Model text is
-shown on one line each, without markup and without control characters.
+Nothing is logged and nothing is learned. The judge reads each turn, as in a run, but its reward does not end the
+conversation. Model text is shown on one line each, without markup and without control characters.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class _Talk:
                     return
 
     async def _conversation(self, players: NetworkPlayers, number: int) -> bool:
-        """One dialogue; False where the person has had enough."""
+        """One dialogue; False where the person wants to stop."""
         state = State(
             episode=f"chat-{number}",
             seed=derive(self._config.run.seed, "chat", number),

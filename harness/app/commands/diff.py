@@ -171,7 +171,7 @@ def _measures(record: RunRecord) -> dict[str, Measure]:
     graph = KnowledgeGraph(films, aliases) if films else None
     return {
         "mean_return": lambda e: first_return(e, config.rl.gamma, "literal"),
-        # Of two horizons the objectives are two things; the settings above say so.
+        # Under different horizons the objectives cannot be compared; the settings above show them.
         "mean_objective": lambda e: first_return(e, config.rl.gamma, config.rl.horizon),
         "rec_sr": lambda e: None if graph is None else recommendation_success(e, graph),
         "conv_sr": lambda e: conversation_success(e, config.reward.threshold),

@@ -1,6 +1,6 @@
 """`doctor`: whether this machine, an experiment's inputs and its servers are fit for a run; nothing is changed.
 
-Each check is a line: ok, note (works, but know this) or FAILED. One failed check is exit code 1; a config that cannot
+Each check is a line: ok, note (works, with a limit) or FAILED. One failed check is exit code 1; a config that cannot
 be read is exit code 2 like everywhere.
 """
 
@@ -71,7 +71,7 @@ def _attempt(what: str, check: Callable[[], str]) -> Iterator[Finding]:
         yield Finding(state="ok", text=check())
     except HarnessError as error:
         yield Finding(state="FAILED", text=f"{what}: {error}")
-    except Exception as error:  # a broken installation can fail in any way, and saying how is this command's purpose
+    except Exception as error:  # a broken installation can fail in any way; this command says how
         yield Finding(state="FAILED", text=f"{what}: {type(error).__name__}: {error}")
 
 
@@ -152,7 +152,7 @@ def _server(name: str, model: Model) -> Iterator[Finding]:
     from harness.app.setup.wiring import client_of
 
     async def ask() -> list[Said]:
-        # One try a question: who asks whether a server answers should not wait for it to come back.
+        # One try a question: this checks whether a server answers now.
         async with client_of(name, structs.replace(model, retry_s=0.0), model.base_url) as client:
             return await running(name, model, client, os.environ.get(model.api_key_env) if model.api_key_env else None)
 
@@ -160,7 +160,7 @@ def _server(name: str, model: Model) -> Iterator[Finding]:
         said = trio.run(ask) if model.base_url else startable(name, model)
     except HarnessError as error:
         said = [("FAILED", f"models.{name}: {error}")]
-    except Exception as error:  # as in _attempt: saying how something is broken is this command's purpose
+    except Exception as error:  # as in _attempt: this command says how something is broken
         said = [("FAILED", f"models.{name}: {type(error).__name__}: {error}")]
     for state, text in said:
         yield Finding(state=state, text=text)

@@ -48,7 +48,7 @@ def export(
         if jsonl:
             written.append(_jsonl(record, name, target / f"{name}.jsonl"))
     if planner:
-        # The learner (and with it torch) only where its files are wanted.
+        # Imported only where its files are wanted: it needs torch.
         from harness.app.report.model_card import export_planner
 
         written.append(export_planner(record, folder / rundir.CHECKPOINTS, target / "planner", world_of(record)))

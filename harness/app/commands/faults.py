@@ -350,7 +350,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def problems(test: str, outcomes: Sequence[Outcome]) -> list[str]:
-    """What went wrong with a row's test: failures of any of its parameters, or that it did not run at all."""
+    """Why a row's test does not count as passed: the failures of its parameters, or that it did not run."""
     # A file stands for all of its tests, a test for all of its parameters.
     its = [o for o in outcomes if o.name == test or o.name.startswith((f"{test}[", f"{test}::"))]
     if not its:

@@ -1,4 +1,4 @@
-"""`label-eval`: how well a planner predicts human strategy labels, beside what it must beat.
+"""`label-eval`: how well a planner predicts human strategy labels, beside two baselines.
 
 The planner is measured on every labelled turn of the file. Beside it stand the majority class and TF-IDF with logistic
 regression, both trained on the dialogues that the planner was warmed up on (all of them; the planner itself kept some

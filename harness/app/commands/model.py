@@ -1,4 +1,4 @@
-"""`model`: make a packaged model's folder ahead of its first use, and say where it is."""
+"""`model`: make a packaged model's folder before its first use, and say where it is."""
 
 from __future__ import annotations
 

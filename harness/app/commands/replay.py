@@ -1,4 +1,4 @@
-"""`replay`: what a run's log and tape are still good for after the run.
+"""`replay`: questions that a run's log and tape can answer after the run.
 
 One run directory, one question at a time. Nothing is written into the run directory; servers that a live judge or
 expert needs write their logs into a folder that is removed afterwards.

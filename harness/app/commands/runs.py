@@ -1,7 +1,7 @@
 """`runs`: the run directories of a folder (or that folder, if it is one) with their headline, newest first.
 
-The numbers are those of the summaries; that a summary's log is still what it was made from is checked (a gigabyte a
-second or so), since a summary outlives a damaged log.
+The numbers are those of the summaries; each log is compared with its summary (about a gigabyte a second), since a log
+may be damaged after its summary was written.
 """
 
 from __future__ import annotations

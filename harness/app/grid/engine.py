@@ -16,7 +16,7 @@ FAREWELL_S = 45.0
 """How long a worker may take to stop its conversations and to write what is finished."""
 WORKER = (sys.executable, "-m", "harness.app.grid.worker")
 RETRIES = 2
-"""How often an order is played again whose worker died: killed for its memory, or by somebody's hand."""
+"""How often an order is played again whose worker died, for want of memory or by a kill."""
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ class LocalEngine:
     async def _started(self, before: trio.Process | None) -> trio.Process:
         if before is not None:
             self._crew.discard(before)
-        # A session of its own: the terminal's Ctrl-C reaches it through us alone.
+        # A session of its own: only this process passes on the terminal's Ctrl-C.
         process = await trio.lowlevel.open_process(
             WORKER,
             stdin=subprocess.PIPE,

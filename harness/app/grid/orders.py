@@ -80,7 +80,7 @@ class Queue:
         return None
 
     def ended(self, order: Order, answer: Answer) -> None:
-        """Report an order's end; one that ended badly takes the orders that wait for it along."""
+        """Report an order's end; where it failed, the orders that wait for it fail too."""
         self._open.discard(order.name)
         self._done(order, answer)
         lost = [other for other in self._waiting if other.after == order.name and (answer.error or answer.interrupted)]

@@ -172,7 +172,7 @@ def _offer(folder: Path, resting: int, *, accepted: bool) -> str:
 
 
 def _log_is_whole(folder: Path, known: Summary | None, progress: Progress) -> bool:
-    """False, and said, where the log lacks some of what the summary was made from; `DataError` for a damaged one."""
+    """False, and said, where the log lacks some of what the summary was made from; `DataError` where it is damaged."""
     missing = missing_bytes(folder, known)
     try:
         checked = check_log(folder, None if missing else known)

@@ -65,16 +65,16 @@ PARTS = ("prs_gain", "prs_room")
 """Shown as their ratio only."""
 
 USER_ROLES = frozenset(("seeker", "reward", "evaluator", "intention", "credibility"))
-"""What the experiment spends around a recommender; all other roles are the recommender's own."""
+"""Roles of the experiment; the costs of all other roles are the recommender's."""
 
 
 class Faults(Struct, frozen=True, kw_only=True):
-    """What could not be had or read, beside every number that is made without it."""
+    """What is missing or could not be read; shown beside the numbers that are made without it."""
 
     failed: dict[str, int]
-    """Kind of failure -> dialogues that it censored."""
+    """Kind of failure -> dialogues that failed by it."""
     missing_rewards: int
-    """Turns whose reward is missing for want of a quorum."""
+    """Turns whose reward is missing: too few samples could be read."""
     rewarded_turns: int
     invalid_samples: int
     """Judge's samples that were no rating."""

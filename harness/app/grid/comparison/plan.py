@@ -56,7 +56,7 @@ class System(Struct, frozen=True, kw_only=True):
     set: tuple[str, ...] = ()
 
 
-class Dataset(Struct, frozen=True, kw_only=True):
+class DatasetSettings(Struct, frozen=True, kw_only=True):
     """``[datasets.NAME]``."""
 
     experiment: str
@@ -76,7 +76,7 @@ class ComparisonFile(Struct, frozen=True, kw_only=True):
 
     comparison: Paper
     systems: dict[str, System]
-    datasets: dict[str, Dataset]
+    datasets: dict[str, DatasetSettings]
     prices: dict[str, Prices] = {}
 
 
@@ -149,7 +149,7 @@ def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = (
                         system.set,
                         f"systems.{name}",
                         roles={"actor": model, "preference_reasoner": model},
-                        # A cell may not depend on a planner that another key names: `init` of the system is its place.
+                        # A cell's planner is named by the system's `init`, not by another key.
                         planner={"init": ""},
                     )
                     training = _training(config, system, dataset, model, seed)

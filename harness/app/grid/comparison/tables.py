@@ -113,7 +113,7 @@ def _cell(row: Row, metric: str) -> Text:
 
 
 def _level(rows: Sequence[Row], metric: str) -> str:
-    # The same goals for every system; a failed dialogue is in no row's mean, so the fullest row tells it best.
+    # All systems have the same goals. A failed dialogue is in no mean, so the row with the most dialogues is taken.
     fullest = max(rows, key=lambda row: row.dialogues - row.failed)
     estimate = fullest.metrics.get(metric)
     return MISSING if estimate is None or estimate.mean is None else f"{estimate.mean:.2f}"

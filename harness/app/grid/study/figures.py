@@ -68,7 +68,7 @@ def learning_curves(plan: Plan, study: Tables, arms: Sequence[str]) -> Figure:
     """Means over seeds, of the arms with as many training episodes as the tested one.
 
     The tested arm and those without entropy bonus have their 95% band (Student's t over seeds); more bands could not be
-    told apart.
+    distinguished.
     """
     banded = {plan.file.study.tested, *_without_entropy(plan, arms)}
     wanted = plan.config(plan.file.study.tested).training_episodes

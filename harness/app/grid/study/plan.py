@@ -41,7 +41,8 @@ class Design(Axes, frozen=True, kw_only=True):
     tested: str
     """The arm that the study is about: RL with the default settings."""
     bound: str = ""
-    """The arm of a planner that knows what no planner can; how far ``tested`` gets from ``base`` to it is printed."""
+    """The arm of a planner that is told what no planner can know: an upper bound. Printed is how far ``tested`` comes
+    from ``base`` towards it."""
 
 
 class Arm(Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ class Arm(Struct, frozen=True, kw_only=True):
     search: Search = ""
     """``strategy``, ``schedule``: a fixed planner whose schedule is searched for."""
     seeds: tuple[Seed, ...] = ()
-    """Fewer seeds than the study's, for what costs much."""
+    """Fewer seeds than the study's, for an expensive arm."""
 
 
 class StudyFile(Struct, frozen=True, kw_only=True):
@@ -84,7 +85,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     file: StudyFile
     cells: tuple[ArmCell, ...]
-    """By seed, then arm: whatever a stopped study has finished is balanced over the arms."""
+    """By seed, then arm: a stopped study has about as many cells of every arm."""
 
     def title(self, arm: str) -> str:
         return self.file.arms[arm].title or arm
