@@ -12,6 +12,7 @@ import pytest
 from typer.main import get_command
 
 from harness.app.cli import app
+from harness.app.commands.faults import BROWSER_ROW, ROWS
 from harness.app.settings.config import Config as Experiment
 from harness.app.settings.config import DecodingByRole, settings
 
@@ -52,6 +53,18 @@ def test_what_the_code_refers_to_stands_in_the_repository() -> None:
         assert not re.search(
             r"\b(DESIGN|RELIABILITY|PERFORMANCE|LEARNING|WORLD|HOUSE|PAPER)\b(\.md|,? (section|row|lever))", text
         ), source
+
+
+def test_each_row_of_the_faults_page_is_a_row_of_the_command() -> None:
+    rows = re.findall(
+        r"^\| (\d+) \|.*\| ([^|]*) \|$", (DOCS / "reliability.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    told = {int(number): set(re.findall(r"`(test_\w+\.py)`", tests)) for number, tests in rows}
+    assert len(rows) == len(told)
+    known = {row.number: row for row in ROWS}
+    for number, files in told.items():
+        tests = BROWSER_ROW.tests if number == BROWSER_ROW.number else known[number].tests
+        assert files and files <= {test.split("::")[0] for test in tests}, number
 
 
 def test_generated_pages_are_what_the_code_says() -> None:
