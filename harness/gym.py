@@ -224,7 +224,7 @@ class CRSPlannerEnv(gymnasium.Env[str, int]):
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="rso-gym", daemon=True)
             self._thread.start()
-            # An environment that nobody closed must not leave its server to the interpreter's last breath.
+            # Close the server at exit, even if the caller forgot to close the environment.
             atexit.register(self.close)
 
     def _run(self) -> None:

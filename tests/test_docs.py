@@ -64,7 +64,8 @@ def test_each_row_of_the_faults_page_is_a_row_of_the_command() -> None:
     known = {row.number: row for row in ROWS}
     for number, files in told.items():
         tests = BROWSER_ROW.tests if number == BROWSER_ROW.number else known[number].tests
-        assert files and files <= {test.split("::")[0] for test in tests}, number
+        assert files, number
+        assert files <= {test.split("::")[0] for test in tests}, number
 
 
 def test_generated_pages_are_what_the_code_says() -> None:

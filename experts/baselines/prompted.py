@@ -1,7 +1,7 @@
 """A language model that is simply prompted to be a recommender, with in-context examples: QwenCRS and LlamaCRS.
 
 From the paper (section IV, baselines): a general chat model in the role of the recommender, once Qwen, once Llama; the
-model is the config's affair, the code is one. Decided here: two example exchanges of our own (one that asks, one that
+model is chosen in the config, the code is one. Decided here: two example exchanges of our own (one that asks, one that
 recommends); candidates from the shared retriever, searched with the seeker's last messages, since without them a model
 recommends films that the graph does not know; no strategies, no inferred preferences; the RSO actor's reply format and
 decoding, so that a difference is not one of formats.

@@ -1,8 +1,8 @@
 """One conversation: Algorithm 1 of the paper as one function.
 
 The conversation knows the seams only (`Recommender`, `Seeker`, `Judge`); which experts, baselines or people are behind
-them is wiring's affair. It records every event before anything learns from it, and turns an expert's failure into a
-censored episode: counted, never scored.
+them is decided in `harness.app.setup.wiring`. It records every event before anything learns from it, and turns an
+expert's failure into a censored episode: counted, never scored.
 """
 
 from __future__ import annotations

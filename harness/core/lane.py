@@ -5,16 +5,16 @@ slow expert slows its callers down instead of growing a queue. Two kinds of lane
 
 - `batch_lane`: what has gathered, up to ``max_batch``, is handled at once (planner, retriever), in a worker thread
   where that would hold up the event loop and on the event loop where it would not: two threads that both run Python
-  pass the interpreter's lock to and fro at every system call and every numpy sort (measured: a third of all CPU a turn
-  at C = 1000);
+  hand the interpreter's lock to each other at every system call and every numpy sort (measured: a third of all CPU a
+  turn with 1,000 conversations);
 - `call_lane`: what has gathered is started together, one task an item, and the lane goes on receiving at once, so a
   slow item holds up nobody (model calls; the server batches continuously).
 
 What a failure does. An `ExpertError` of one item reaches its own caller only: batch handlers *return* it in the item's
 place, call handlers raise it. Whatever a call handler raises reaches its caller. Whatever a batch handler raises
-reaches every caller of that batch, since nobody can tell whose item it was: a bug crashes the run, as it should, and a
-`RunStopped` stops it. Cancelling a caller cancels its own item: dropped if it still waits, cancelled if it is under way
-as a call, its result thrown away if it is part of a batch in a thread.
+reaches every caller of that batch, since the handler does not say whose item failed: a bug fails each of their
+conversations, and a `RunStopped` stops the run. Cancelling a caller cancels its own item: dropped if it still waits,
+cancelled if it is under way as a call, its result thrown away if it is part of a batch in a thread.
 
 Left out: retries (`llm.py`), priorities, and deadlines, which belong to the callers.
 """
@@ -115,10 +115,10 @@ class Lane(Generic[Q, R]):
         return envelope.unwrap()
 
     async def _hand_in(self, envelope: _Envelope[Q, R]) -> None:
-        # Each caller holds its own clone, so that closing the lane lets those in who already wait at the door.
-        with self._send.clone() as door:
+        # Each caller holds its own clone: after `close`, callers that are already blocked here still hand in.
+        with self._send.clone() as sender:
             try:
-                await door.send(envelope)
+                await sender.send(envelope)
             except trio.BrokenResourceError:
                 raise self._ended() from None
 
@@ -128,7 +128,7 @@ class Lane(Generic[Q, R]):
         try:
             await self._pump(self)
         finally:
-            # Cancelled or crashed: nobody may wait for ever on a lane that is gone.
+            # Cancelled or crashed: callers must not wait for ever for a lane that has ended.
             left = list(self._under_way)
             while (waiting := self._take_waiting()) is not None:
                 left.append(waiting)
@@ -156,7 +156,7 @@ class Lane(Generic[Q, R]):
         return RunStopped(f"the {self.name} lane ended before it answered")
 
     async def _first(self) -> _Envelope[Q, R] | None:
-        """The next item that somebody still waits for; None when the lane is closed and drained."""
+        """The next item whose caller still waits; None when the lane is closed and drained."""
         async for envelope in self._inbox:
             if not envelope.abandoned:
                 return envelope
@@ -197,7 +197,7 @@ class Lane(Generic[Q, R]):
                     raise RuntimeError(f"lane {self.name}: {len(replies)} replies to {len(batch)} requests")
             except Exception as error:
                 if all(envelope.abandoned for envelope in batch) and not isinstance(error, HarnessError):
-                    raise  # no caller is left to carry the bug up
+                    raise  # every caller was cancelled, so none can report the bug
                 for envelope in batch:
                     envelope.fail(error)
             else:
@@ -237,7 +237,7 @@ class Lane(Generic[Q, R]):
                     envelope.succeed(await handle(envelope.request))
         except Exception as error:
             if envelope.abandoned and not isinstance(error, HarnessError):
-                raise  # no caller is left to carry the bug up
+                raise  # every caller was cancelled, so none can report the bug
             envelope.fail(error)
         finally:
             if not envelope.done.is_set():

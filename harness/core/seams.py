@@ -57,7 +57,7 @@ class Policy(Protocol):
 
 
 class Immediate:
-    """Base of policies that answer within microseconds, so that a trip to a worker thread would cost more than they."""
+    """Base of policies that answer within microseconds, so a trip to a worker thread would cost more than that."""
 
 
 class ChatModel(Protocol):

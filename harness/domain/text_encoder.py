@@ -4,7 +4,7 @@ The planner reads states with it and the fact retriever embeds items with it, so
 runs alone, at its exact length, in fp32 unless told otherwise: a padded batch would change the last bits. Only
 safetensors weights are read, never pickles, and never code from a checkpoint. The packaged MiniLM is checked against
 its pinned SHA-256 before it is loaded. torch and transformers are imported at first use. Training the encoder is the
-learner's affair (`learner.encoder_policy`).
+learner's part (`learner.encoder_policy`).
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Assembler:
             case EpisodeEnded():
                 return build([*self._open.pop(event.episode), event])
             case Withdrawn():
-                pass  # of episodes that are finished: whoever keeps those drops them
+                pass  # of finished episodes: the caller that keeps them drops them
             case _:
                 self._open[event.episode].append(event)
         return None

@@ -59,7 +59,9 @@ class EventLog:
         # The writer outlives a cancelled run: what conversations handed over still reaches the disk.
         with trio.CancelScope(shield=True), self._outbox:
             async for first in self._outbox:
-                await self._keep(self._gathered_with(first))  # no name here holds a batch while the next is awaited
+                await self._keep(
+                    self._gathered_with(first)
+                )  # no variable here keeps a batch alive while the next is awaited
 
     def _gathered_with(self, first: _Queued) -> list[_Queued]:
         batch = [first]
@@ -70,7 +72,7 @@ class EventLog:
                 return batch
 
     async def _keep(self, batch: list[_Queued]) -> None:
-        lines = bytearray()  # not joined from a list of lines: a thousand turns at once would be there twice
+        lines = bytearray()  # not a list of lines that is joined: a thousand turns would be in memory twice
         for event, _ in batch:
             lines += self._chain.sealed(encode_event(event))
         await self._run_sync(partial(self._write, lines))

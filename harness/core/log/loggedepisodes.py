@@ -1,7 +1,7 @@
 """The finished episodes of a log as a sequence that is read from the file as it is used.
 
 Kept in memory is where an episode's lines stand: some hundred bytes instead of the 16 KiB of the episode. So a run, and
-what reads its log, needs hardly more memory after 20,000 episodes than after 200; what a caller keeps is its affair.
+what reads its log, needs hardly more memory after 20,000 episodes than after 200; what a caller keeps comes on top.
 """
 
 from __future__ import annotations

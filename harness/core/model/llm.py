@@ -1,9 +1,9 @@
 """The client of an OpenAI-compatible server: one `ChatModel` for vLLM, the scripted world and any other base URL.
 
-One path for every call: bytes encoded by `wire`, sent as they are, repeated by `retry`, at most `limit` many under
-way, each attempt under a deadline. Only the last step differs: http goes through `PlainTransport` straight away, https
-(and a transport of a test's) through httpx2. The SDK gives base URL and authorisation; its request and response models
-are passed by, since they cost more CPU than all the rest (a request with 64 / 256 in flight: 1.3 / 1.7 ms by
+One path for every call: bytes encoded by `wire`, sent as they are, repeated by `retry`, at most `limit` many under way,
+each attempt under a deadline. Only the last step differs: http goes through `PlainTransport` straight away, https (and
+a test's transport) through httpx2. The SDK gives base URL and authorisation; its request and response models are not
+used, since they cost more CPU than all the rest (a request with 64 / 256 in flight: 1.3 / 1.7 ms by
 ``chat.completions.create``, 0.5 / 0.8 ms by httpx2 with bytes, 0.05 / 0.07 ms by `PlainTransport`;
 benchmarks/LEVERS.md).
 
@@ -166,7 +166,7 @@ class OpenAIChat:
             await self._chat(msgspec.structs.replace(request, label_logprobs=_PROBE_LABELS), constrain=False)
         except CallError as error:
             if isinstance(error.__cause__, TransientFailure) and error.__cause__.kind != "unreadable":
-                raise  # the server is not well: no ground to say that it cannot
+                raise  # the server failed, which does not show that it lacks the feature
             return Capabilities(label_logprobs=False, choices=choices)
         return Capabilities(label_logprobs=True, choices=choices)
 
@@ -255,7 +255,7 @@ class OpenAIChat:
         raise _Refused(f"{self.model} at {self.shown_url}: {said}")
 
     def _check_credit(self, reply: Reply) -> None:
-        """Some servers say it with 402, some with 429, 403 or 400, some with 200. A 5xx is no word about an account."""
+        """Some servers say it with 402, 429, 403 or 400, some with 200. A 5xx says nothing about an account."""
         if reply.status == 402 or (reply.status < 500 and wire.says_no_credit(reply.body)):
             raise _NoCredit(f"{self.model} at {self.shown_url}: {self._answered(reply)}: {_STOPS_THE_RUN[402]}")
 

@@ -1,9 +1,10 @@
 """The one place where model calls are repeated: which failures, how often, after what wait.
 
-A call's first attempt is made bare, since the retry machinery (stamina, on tenacity) costs 0.1 ms of CPU a call and
-most calls need none; a failure then enters stamina's loop as its first attempt. Bounds are of two kinds: a failure that
-passes when the server is well again (unreachable, 429, 5xx) is repeated until a time budget is spent, so that a
-server may be restarted meanwhile; one that the same request may cause again (deadline, unreadable body) a few times.
+A call's first attempt is made without the retry library, since the retry machinery (stamina, on tenacity) costs 0.1 ms
+of CPU a call and most calls need none; a failure then enters stamina's loop as its first attempt. Bounds are of two
+kinds: a failure that passes when the server is well again (unreachable, 429, 5xx) is repeated until a time budget is
+spent, so that a server may be restarted meanwhile; one that the same request may cause again (deadline, unreadable
+body) a few times.
 
 Waits grow exponentially with jitter from the `random` module: they change when something happens, never what.
 """
