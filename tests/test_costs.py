@@ -75,7 +75,7 @@ def test_most_of_a_prompt_is_in_the_servers_prefix_cache(costs: Costs) -> None:
 
 
 def test_bytes_on_disk_a_turn(costs: Costs) -> None:
-    assert costs.log_bytes / costs.turns <= 4_500
+    assert costs.log_bytes / costs.turns <= 4_550  # 20 bytes of it are the checksum of each line
     assert costs.tape_bytes / costs.turns <= 1_135
 
 
