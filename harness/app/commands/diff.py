@@ -63,6 +63,9 @@ def diff(first: Path, second: Path, console: Console) -> None:
             ),
             soft_wrap=True,
         )
+        pools = a.summary.pool, b.summary.pool
+        known = all(pools) and ("the same" if pools[0] == pools[1] else "not the same; only equal ones are paired")
+        console.print(Text(f"held-out people and goals: {known or NOT_RECORDED}"), soft_wrap=True)
     for phase in a.phases:
         if phase != TRAIN and phase in b.phases:
             console.print(_results(a, b, phase))

@@ -18,6 +18,8 @@ from rich.text import Text
 
 from harness.app.evaluation.decisions import stands_on
 from harness.app.evaluation.metrics import conversation_success
+from harness.app.evaluation.scales import scale_of
+from harness.app.evaluation.statistics import estimate_text, on_scale
 from harness.app.replay.recorded_run import RecordedRun
 from harness.app.settings.config import Config
 from harness.app.setup.wiring import planner_of
@@ -33,7 +35,7 @@ from learner.policy import FixedPolicy, UniformPolicy
 WORDS = {"report": "", "flag": " !", "refuse": " !!"}
 LEGEND = (
     "95% intervals over scenarios. ESS: effective sample size of whole episodes' weights; ! below 100: intervals may "
-    "be too short; !! below 30: no estimate."
+    "be too short; !! below 30: no estimate. [too few]: it would leave the outcome's scale."
 )
 
 
@@ -176,11 +178,14 @@ def values_table(result: Evaluated) -> Table:
         shown.add_column(title, justify="left" if not title else "right", no_wrap=True)
     for name, found in result.estimates.items():
         refused = found.verdict == "refuse"
-        cells = ["–" if refused else _cell(one) for one in (found.weighted, found.doubly_robust, found.per_decision)]
+        cells = [
+            "–" if refused else _cell(one, name, found.episodes)
+            for one in (found.weighted, found.doubly_robust, found.per_decision)
+        ]
         size = f"{found.effective:.0f}{WORDS[found.verdict]}\nof {found.episodes}"
         shown.add_row(name, f"{result.logged[name]:.2f}", *cells, size)
     return shown
 
 
-def _cell(value: OffPolicyEstimate) -> str:
-    return f"{value.value:.2f}\n[{value.low:.2f}, {value.high:.2f}]"
+def _cell(value: OffPolicyEstimate, outcome: str, n: int) -> str:
+    return estimate_text(on_scale(value.value, value.low, value.high, n, scale_of(outcome)), between="\n")

@@ -20,6 +20,7 @@ from rich.text import Text
 from scipy import stats
 
 from harness.app.console.progress import CONVERSATIONS, Progress
+from harness.app.evaluation.scales import SHARE
 from harness.app.evaluation.statistics import Estimate, paired_difference
 from harness.app.evaluation.summary import mean_over_interval
 from harness.app.job.stoppable import run_stoppable
@@ -143,7 +144,7 @@ def agreement(readings: Sequence[TwoRewards], tau: float) -> JudgesAgreement:
         new_missing=sum(reading.new is None for reading in readings),
         old_mean=float(old.mean()),
         new_mean=float(new.mean()),
-        difference=paired_difference(_by_episode(both, "new"), _by_episode(both, "old")),
+        difference=paired_difference(_by_episode(both, "new"), _by_episode(both, "old"), SHARE),
         absolute=float(np.abs(new - old).mean()),
         pearson=float(stats.pearsonr(old, new).statistic) if varied else None,
         spearman=float(stats.spearmanr(old, new).statistic) if varied else None,

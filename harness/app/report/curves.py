@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.app.drawing.svg import Series
 from harness.app.evaluation.metrics import first_return
+from harness.app.evaluation.scales import AMOUNT
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.report.record import RunRecord
 from harness.core.messages import TRAIN
@@ -29,7 +30,7 @@ def update_returns(record: RunRecord, horizon: Horizon) -> list[tuple[float, Est
     reached, points = 0, []
     for update in sorted(groups):
         reached += len(groups[update])
-        points.append((float(reached), estimate(groups[update])))
+        points.append((float(reached), estimate(groups[update], AMOUNT)))
     return points
 
 

@@ -159,7 +159,7 @@ def _row(
     dialogues = sum(len(result.scenarios) for result in found)
     estimates = _estimates(sheet.tables(first.system, first.model))
     # One number a seed, so its interval is over the seeds alone.
-    estimates["corpus_dist_2"] = estimate([result.corpus_dist_2 for result in found])
+    estimates["corpus_dist_2"] = estimate([result.corpus_dist_2 for result in found], scale_of("corpus_dist_2"))
     faults = _added_faults([result.faults for result in found])
     return Row(
         system=first.system,

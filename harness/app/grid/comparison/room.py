@@ -31,8 +31,8 @@ COMPARISON, CELLS = "comparison.json", "cells"
 WIDTH = 160
 NOTE = (
     "95% intervals over seeds x scenarios (two-way); bold: better than {reference} at p < .05 after Holm's correction "
-    "over the rows, †: worse. Numbers are means over dialogues that did not fail; [no interval]: all values alike, or "
-    "too few to say. World: {world}."
+    "over the rows, †: worse. Numbers are means over dialogues that did not fail; [too few]: an interval "
+    "would leave the measure's scale; [all alike]: nothing varies. World: {world}."
 )
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from harness.app.evaluation.pools import refuse_other_pools
-from harness.app.evaluation.scales import scale_of
+from harness.app.evaluation.scales import AMOUNT, ENTROPY, SHARE, scale_of
 from harness.app.evaluation.statistics import Estimate, estimate
 from harness.app.evaluation.two_way import Difference, Table, compare_two_way, estimate_two_way, holm, values_of
 from harness.app.grid.study.cell import ArmResult
@@ -23,6 +23,8 @@ from harness.core.messages import Struct
 MEASURES = ("conv_sr", "absorbing", "terminal", "mean_return", "mean_objective", "judge_sr", "acceptance", "quit",
             "turns", "rec_sr", "recall_1", "recall_5", "strategy_entropy")  # fmt: skip
 COMPARED = ("conv_sr", "absorbing", "mean_return", "turns", "strategy_entropy")
+CURVES = {"conv_sr": SHARE, "mean_return": AMOUNT, "mean_objective": AMOUNT, "entropy": ENTROPY}
+"""Scales of a `Point`'s means over training episodes; a mean of rates is a share."""
 LEAST_ENTROPY = 0.5
 """Nats; below it a policy counts as collapsed."""
 
@@ -254,7 +256,7 @@ def curves(study: Tables, arm: str, figure: str) -> tuple[list[int], list[Estima
         for point in result.curve:
             by_episodes.setdefault(point.episodes, []).append(getattr(point, figure))
     reached = sorted(by_episodes)
-    return reached, [estimate(by_episodes[episodes]) for episodes in reached]
+    return reached, [estimate(by_episodes[episodes], CURVES[figure]) for episodes in reached]
 
 
 def mean_shares(results: Mapping[int, ArmResult]) -> list[dict[str, float]]:
