@@ -542,6 +542,19 @@ def test_62_a_judge_with_a_form_of_its_own_is_read(runs: Runs, form: str) -> Non
     assert {t.score.reward for episode in run.episodes for t in episode.transitions} == {0.75}
 
 
+@pytest.mark.parametrize(
+    ("sabotage", "reason"),
+    [
+        ("another_strategy", "the scripted world does not know the strategy 'FLATTERY'"),
+        ("another_persona", "the scripted world reads no trait (taste, articulacy, trust, patience) in the persona"),
+    ],
+)
+def test_65_what_the_world_has_no_rule_for_stops_the_run(runs: Runs, sabotage: str, reason: str) -> None:
+    child = runs.start("run", sabotage=sabotage)
+    assert child.wait() == 3
+    assert reason in child.errors()
+
+
 def test_66_another_prompt_is_refused_and_named_and_goes_on_only_if_accepted(runs: Runs, reference: Past) -> None:
     assert runs.start("run", sabotage="die_before_a_checkpoint").wait() == -signal.SIGKILL
     played = len(runs.past("run").finished())

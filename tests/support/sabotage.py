@@ -89,6 +89,26 @@ def another_prompt() -> None:
     prompts.ACTOR_INSTRUCTIONS = prompts.ACTOR_INSTRUCTIONS.replace("friendly", "polite")
 
 
+def another_strategy() -> None:
+    """A strategy set of one's own: its names are none of Table I."""
+    import msgspec
+
+    from harness.domain.strategies import STRATEGIES
+
+    for strategy in STRATEGIES:
+        msgspec.structs.force_setattr(strategy, "name", "FLATTERY")
+
+
+def another_persona() -> None:
+    """Personas of one's own, which say nothing of what moves them."""
+    import msgspec
+
+    from simulator.personas import PERSONAS
+
+    for persona in PERSONAS:
+        msgspec.structs.force_setattr(persona, "text", "You like blue things.")
+
+
 def another_commit() -> None:
     """The code stands at another commit, its texts unchanged."""
     import msgspec

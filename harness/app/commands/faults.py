@@ -268,6 +268,12 @@ ROWS: tuple[FaultRow, ...] = (
         "test_knowledge_graph.py::test_a_film_with_and_without_its_year_is_one_record_of_two_ids",
     ),
     _row(
+        65,
+        "a strategy or persona that the scripted world has no rule for",
+        f"{F}65_what_the_world_has_no_rule_for_stops_the_run",
+        "test_scripted_roles.py::test_a_strategy_or_persona_without_a_rule_is_refused_by_name",
+    ),
+    _row(
         66,
         "edited prompt, persona, strategy or world; another commit or version",
         f"{F}66_another_prompt_is_refused_and_named_and_goes_on_only_if_accepted",
