@@ -31,7 +31,7 @@ def around(mean: float, half: float = 0.05) -> Estimate:
     return Estimate(mean=mean, low=mean - half, high=mean + half, n=100)
 
 
-def said(config: Config = LITERAL, **differences: Estimate) -> str:
+def said(config: Config = LITERAL, /, **differences: Estimate) -> str:
     return " | ".join(cautions_of(differences, config))
 
 

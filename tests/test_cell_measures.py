@@ -13,7 +13,7 @@ from harness.app.grid.comparison.measures import MEASURES, measure_cell
 from harness.app.grid.comparison.plan import SystemCell
 from harness.app.settings.config import Config
 from harness.core.log.episode import build
-from harness.core.messages import Failure, Goal, Score, SeekerReply, Usage
+from harness.core.messages import EpisodeStarted, Failure, Goal, Score, SeekerReply, Usage
 from harness.domain.knowledge_graph import KnowledgeGraph
 
 GRAPH = KnowledgeGraph.from_items(FILMS)
@@ -23,8 +23,9 @@ CELL = SystemCell(system="x", kind="rso", stage="rl", model="m", dataset="d", se
 
 def episode(index, *, rewards=(0.5, 0.5), stop="turns", said="reply", failure=None, evaluation=0.8):
     events = events_of(f"e{index}", index, rewards=rewards, stop=stop, phase="eval")
-    scenario = msgspec.structs.replace(events[0].scenario, goal=GOAL)
-    events[0] = msgspec.structs.replace(events[0], scenario=scenario)
+    first = events[0]
+    assert isinstance(first, EpisodeStarted)
+    events[0] = msgspec.structs.replace(first, scenario=msgspec.structs.replace(first.scenario, goal=GOAL))
     events[2] = msgspec.structs.replace(events[2], reply=SeekerReply(text=said))
     score = None if evaluation is None else Score(reward=evaluation)
     events[-1] = msgspec.structs.replace(events[-1], failure=failure, evaluation=score)

@@ -23,7 +23,8 @@ def batch(seed: int, turns: int = 20) -> tuple[torch.Tensor, list[float]]:
 @settings(max_examples=20)
 @given(st.integers(0, 1000), st.lists(st.integers(1, 40), min_size=1, max_size=4))
 def test_values_are_those_of_weighted_ridge_regression(seed: int, sizes: list[int]) -> None:
-    critic, rows, weights = Critic(WIDTH), [], []
+    critic, rows = Critic(WIDTH), []
+    weights: list[float] = []
     for number, size in enumerate(sizes):
         inputs, returned = batch(seed + number)
         critic.add(inputs, returned, size)

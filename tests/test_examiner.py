@@ -102,7 +102,7 @@ def test_a_system_without_ids_is_asked_about_the_last_film_it_named():
 
 def test_pre_and_true_are_asked_once_for_a_seeker_and_an_item():
     other = episode(("Heat (1995), by Michael Mann.", ("heat",)), name="e1")
-    memory = {}
+    memory: dict[str, float] = {}
     _, requests = examine(lambda _: SURE, TALK, other, memory=memory)
     asked = [sections(request) for request in requests if request.role == "intention"]
     assert ["DIALOGUE" in one for one in asked] == [False, True, False, True]
@@ -125,7 +125,7 @@ def test_samples_need_a_quorum_and_what_is_unreadable_is_missing_and_counted():
 
 
 def test_a_failed_call_is_missing_and_not_remembered():
-    memory = {}
+    memory: dict[str, float] = {}
     (reading,), _ = examine(lambda _: CallError("gone"), TALK, memory=memory)
     assert reading.intentions.pre is None
     assert reading.unreadable == 5

@@ -24,9 +24,9 @@ def said(folder: Path, *conversations: tuple[str, int, float]) -> str:
                 event = msgspec.structs.replace(event, evaluation=Score(reward=reward))
             written.append(event)
     (folder / "episodes.jsonl").write_bytes(b"".join(encode_event(event) + b"\n" for event in written))
-    console = Console(file=StringIO(), width=200)
-    say_farewell(folder, 0.75, console)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    text = StringIO()
+    say_farewell(folder, 0.75, Console(file=text, width=200))
+    return text.getvalue()
 
 
 def test_the_newest_planners_success_is_shown_whole(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from harness.app.setup.inputs import pool_digest, read_inputs
 from harness.core.errors import InputError
 from harness.core.messages import Dialogue, Item
 from harness.domain.knowledge_graph import KnowledgeGraph
-from simulator.goal_pools import POOLS, GoalPools
+from simulator.goal_pools import POOLS, GoalDraw, GoalPools, Pool
 
 ROOT = Path(__file__).parents[1]
 GENRES = ("drama", "comedy", "crime", "war")
@@ -74,11 +74,14 @@ def test_a_graph_too_small_to_hold_goals_out_says_so_in_numbers():
 def test_goals_of_all_pools_are_equally_wide():
     """Wishes that many films cover are contested between the pools; no pool may be left with the narrow ones."""
     graph = KnowledgeGraph.load(ROOT / "fixtures" / "films.json")
-    width = {pool: [] for pool in POOLS}
+    width: dict[Pool, list[float]] = {pool: [] for pool in POOLS}
     for seed in range(4):
         pools = GoalPools(graph, (), seed=seed)
-        drawn = {pool: pools.held_out(pool, 200) for pool in ("final", "development")}
-        drawn["training"] = pools.training(200, seed=seed + 50)
+        drawn: dict[Pool, GoalDraw] = {
+            "final": pools.held_out("final", 200),
+            "development": pools.held_out("development", 200),
+            "training": pools.training(200, seed=seed + 50),
+        }
         for pool, (goals, _) in drawn.items():
             width[pool].append(fmean(len(goal.matches) for goal in goals))
     means = {pool: fmean(found) for pool, found in width.items()}

@@ -63,7 +63,7 @@ def test_how_a_film_is_written_is_part_of_the_prompts_that_show_films(fresh):
 
 def test_a_persona_and_a_strategy_are_named(fresh):
     before = texts_of("rso13")
-    first, *others = texts.PERSONAS
+    first, *others = vars(texts)["PERSONAS"]
     other = msgspec.structs.replace(first, text=first.text.replace("facts", "numbers"))
     fresh.setattr(texts, "PERSONAS", (other, *others))
     assert changed(before, texts_of("rso13")) == [f"persona {first.id}"]
@@ -92,7 +92,7 @@ def test_every_file_that_makes_a_prompt_is_looked_at():
     makers = set()
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
-            found = {node.func.id for node in ast.walk(ast.parse(path.read_text())) if is_named_call(node)}
+            found = {called(node) for node in ast.walk(ast.parse(path.read_text()))}
             if found & {"prompt", "Message"}:
                 makers.add(path)
     covered = set(prompt_files(ROOT, compared=True, baseline=True))
@@ -108,8 +108,9 @@ def test_every_file_that_makes_a_prompt_is_looked_at():
     assert ROOT / "experts" / "baselines" / "intercrs.py" in covered
 
 
-def is_named_call(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+def called(node: ast.AST) -> str:
+    """The name that is called here, empty where none is."""
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
 
 
 def test_a_new_prompt_is_found_without_being_listed(tmp_path):

@@ -1,5 +1,7 @@
 """The graph finds what a text names and covers what a goal asks."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.core.errors import DataError, InputError
@@ -72,7 +74,7 @@ def test_decade() -> None:
     assert (decade(1999), decade(2000)) == ("1990s", "2000s")
 
 
-def test_bad_files_are_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_bad_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="missing.json"):
         KnowledgeGraph.load(tmp_path / "missing.json")
     for content in (b"", b"[]", b'{"items": 3}', b'{"items": []}', b"\xff"):

@@ -6,7 +6,7 @@ import json
 import math
 import traceback
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -30,7 +30,7 @@ from harness.core.model.wire import UnreadableReply, decode_chat, encode_chat
 from harness.core.seams import Capabilities
 
 KEY = "quite-secret-0123456789"  # of a shape that no pattern knows
-Answering = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
+Answering = Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]]
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
@@ -412,6 +412,8 @@ def test_retry_after_may_be_a_date() -> None:
 
 
 def test_a_server_that_is_back_after_thirty_seconds_is_waited_for() -> None:
+    start = 0.0
+
     async def answer(request: httpx2.Request) -> httpx2.Response:
         await trio.lowlevel.checkpoint()
         if trio.current_time() - start < 30:
@@ -425,7 +427,6 @@ def test_a_server_that_is_back_after_thirty_seconds_is_waited_for() -> None:
             assert (await chat.complete(_request())).texts == ("back",)
             assert trio.current_time() - start < 45
 
-    start = 0.0
     run(main)
 
 
@@ -546,6 +547,8 @@ def test_a_bug_is_neither_repeated_nor_dressed_up() -> None:
 
 
 def test_a_burst_of_429_halves_the_calls_under_way_once_and_good_answers_restore_them() -> None:
+    start = 0.0
+
     async def answer(request: httpx2.Request) -> httpx2.Response:
         await trio.sleep(1)
         if trio.current_time() - start < 1.5:
@@ -572,7 +575,6 @@ def test_a_burst_of_429_halves_the_calls_under_way_once_and_good_answers_restore
                         nursery.start_soon(chat.complete, _request())
             assert chat.limit.allowed == 40
 
-    start = 0.0
     run(main)
 
 

@@ -97,7 +97,7 @@ def test_no_command_believes_the_summary(played: Path, tmp_path: Path, damage: D
         lambda: replay(folder, Question(), console(), phases=[], file=None, overrides=[], out=None, quiet=True),
     ):
         with pytest.raises(DataError, match=where):
-            reads()  # type: ignore[no-untyped-call]
+            reads()
     listed = console()
     with pytest.raises(CheckFailed, match="1 of 1 run directories"):
         runs(folder, listed)

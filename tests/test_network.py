@@ -8,6 +8,7 @@ import pytest
 import trio
 from support.experts import a_judge, a_network, a_reasoner, a_retriever, an_actor
 from support.fakes import FILMS, FakeChatModel, hashed_words, run_on_fake_clock, state_of
+from support.present import present
 
 from experts.entity_index import build_index
 from experts.network import NetworkOfExperts
@@ -63,7 +64,8 @@ def respond(built: NetworkOfExperts, state=STATE, version=1) -> RecommenderTurn:
         async with built.open():
             return await built.at(version).respond(state)
 
-    return run_on_fake_clock(main)
+    found: RecommenderTurn = run_on_fake_clock(main)
+    return found
 
 
 def test_a_turn_joins_what_the_experts_did():
@@ -95,7 +97,7 @@ def test_each_conversation_acts_with_its_own_version():
         async with built.open(), trio.open_nursery() as nursery:
             for version in range(5):
                 nursery.start_soon(ask, version)
-        return {v: (turn.decision.policy_version, turn.decision.index) for v, turn in got.items()}
+        return {v: (present(turn.decision).policy_version, present(turn.decision).index) for v, turn in got.items()}
 
     assert run_on_fake_clock(main) == {version: (version, version) for version in range(5)}
 

@@ -242,4 +242,4 @@ def test_stepwise_rewards_by_hand(horizon, stop, expected) -> None:
 
 def test_no_rewards_are_none_whatever_the_horizon() -> None:
     for horizon in ("literal", "absorbing", "terminal"):
-        assert stepwise([], gamma=0.9, horizon=horizon, stop="judge", max_turns=4) == ()  # type: ignore[arg-type]
+        assert stepwise([], gamma=0.9, horizon=horizon, stop="judge", max_turns=4) == ()

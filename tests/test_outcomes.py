@@ -17,7 +17,7 @@ from harness.core.log.codec import encode_event
 from harness.core.log.episode import Episode, build
 from harness.core.log.loggedepisodes import EpisodeIndex, read_episodes
 from harness.core.log.rundigest import run_digest
-from harness.core.messages import EpisodeEnded, Event, Failure, Score, Withdrawn
+from harness.core.messages import EpisodeEnded, Event, Failure, Score, StopCause, Withdrawn
 from learner.updates import due
 from learner.versions import acting_version
 
@@ -30,7 +30,7 @@ def events(
     failed = Failure(kind="call", message=failure, turn=1) if failure else None
     turns = [] if failure and reward is None else [transition(name, 1, reward, "turns")]
     read = None if phase == "train" or failure else Score(reward=evaluation)
-    stop = "error" if failure and reward is None else "turns"
+    stop: StopCause = "error" if failure and reward is None else "turns"
     end = EpisodeEnded(episode=name, stop=stop, turns=len(turns), evaluation=read, failure=failed)
     return [started(name, index, phase), *turns, end]
 

@@ -172,7 +172,7 @@ def test_fitted_inputs_are_centred_scaled_and_fixed_afterwards(tiny: TextEncoder
     prepared = [policy.prepare(each) for each in STATES]
     policy.fit_inputs(prepared)
     assert len(set(policy.distribution(STATES[0]))) == 1
-    rows = torch.stack([torch.cat(pair) for pair in prepared])
+    rows = torch.stack([torch.cat(pair) for pair in prepared])  # type: ignore[arg-type]  # a frozen encoder's pairs
     inputs = (rows - policy.weights()["inputs.center"]) * policy.weights()["inputs.scale"]
     torch.testing.assert_close(inputs.mean(0), torch.zeros(inputs.shape[1]), atol=1e-5, rtol=0)
     for block in inputs.split([16, 16, 16, inputs.shape[1] - 48], dim=1):

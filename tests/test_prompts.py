@@ -103,7 +103,7 @@ def prompts_of(role: str, states: list[State]) -> list[str]:
     elif role == "preference_reasoner":
         built = [reasoner_messages(state) for state in states[:-1]]
     else:
-        built = [judge_messages(role, state) for state in states[1:]]
+        built = [judge_messages("evaluator" if role == "evaluator" else "reward", state) for state in states[1:]]
     return ["\x00".join(message.content for message in messages) for messages in built]
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.episodes import events_of
+from support.present import present
 
 from harness.app.grid.comparison.rating_sheet import agreement, draw_sheet, read_sheet
 from harness.core.errors import DataError, InputError
@@ -97,7 +98,7 @@ def test_near_misses_cost_less_than_far_ones_only_with_weights():
     near = agreement({1: 1, 2: 3, 3: 5, 4: 2}, {1: 2.0, 2: 3.0, 3: 5.0, 4: 2.0})
     far = agreement({1: 1, 2: 3, 3: 5, 4: 2}, {1: 5.0, 2: 3.0, 3: 5.0, 4: 2.0})
     assert near.exact == far.exact
-    assert near.weighted_kappa > far.weighted_kappa
+    assert present(near.weighted_kappa) > present(far.weighted_kappa)
 
 
 def test_what_the_judge_did_not_read_is_left_out_and_no_variation_is_no_kappa():

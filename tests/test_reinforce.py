@@ -17,6 +17,7 @@ import trio.testing
 from support.encoders import write_tiny_encoder
 from support.experts import an_encoder_policy, learning
 from support.logged import MAX_TURNS, episodes, play
+from support.present import present
 
 from harness.core.log.episode import Episode
 from harness.core.messages import Event
@@ -89,7 +90,7 @@ def test_the_first_step_follows_the_plain_reinforce_gradient() -> None:
         for state, transition, gain in zip(episode.states(), episode.transitions, gains, strict=False):
             one_hot = torch.zeros(3, dtype=torch.float64)
             one_hot[transition.decision.index] = 1.0  # type: ignore[union-attr]
-            expected[policy.prepare(state)] -= gain * (one_hot - 1 / 3) / (B * MAX_TURNS)
+            expected[policy.prepare(state)] -= present(gain) * (one_hot - 1 / 3) / (B * MAX_TURNS)
     report = learner_of(policy, gamma=0.9, horizon="literal", advantage="turn", beta=0.0, passes=1).update(batch)
     assert policy.table.grad is not None
     torch.testing.assert_close(policy.table.grad, expected)  # below the clipping norm, so unclipped
@@ -202,10 +203,8 @@ def test_the_critic_takes_over_when_it_has_seen_enough_and_never_saw_what_it_jud
 ) -> None:
     monkeypatch.setattr("learner.critic.READY_EPISODES", 2 * B)
     policies = [TabularPolicy(KEYS, max_turns=MAX_TURNS) for _ in range(3)]
-    critic, turn, one_pass = (
-        learner_of(policy, **settings)
-        for policy, settings in zip(policies, ({}, {"advantage": "turn"}, {"passes": 1}), strict=True)
-    )
+    wishes: list[dict[str, Any]] = [{}, {"advantage": "turn"}, {"passes": 1}]
+    critic, turn, one_pass = (learner_of(policy, **settings) for policy, settings in zip(policies, wishes, strict=True))
     acting = policies[0].snapshot()
     for u in range(2):  # cold: the other episodes at the same turn
         batch = episodes(acting, KEYS, range(u * B, (u + 1) * B))

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,7 +33,7 @@ from harness.app.report.record import read_record, visible
 from harness.app.report.run_page import _clear, render_run
 from harness.core.errors import InputError
 from harness.core.log.episode import Episode, build
-from harness.core.messages import Item, Score, SeekerReply
+from harness.core.messages import Item, Score, SeekerReply, StopCause
 from harness.domain.strategies import STRATEGIES
 
 HOSTILE = (
@@ -84,9 +85,8 @@ def test_no_decision_has_no_shares() -> None:
 
 
 def test_stops_are_shares_of_all_conversations() -> None:
-    ended = [
-        build(events_of(f"e{n}", n, turns=1, stop=stop)) for n, stop in enumerate(("judge", "error", "judge", "quit"))
-    ]
+    stops: tuple[StopCause, ...] = ("judge", "error", "judge", "quit")
+    ended = [build(events_of(f"e{n}", n, turns=1, stop=stop)) for n, stop in enumerate(stops)]
     shares = stop_shares(ended)
     assert shares["judge"] == 0.5
     assert shares["error"] == 0.25
@@ -203,7 +203,7 @@ def test_the_band_of_the_learning_curve_is_over_an_updates_episodes(tmp_path: Pa
 # Page -----------------------------------------------------------------------------------------------------------------
 
 
-def data_of(page: str) -> tuple[dict[str, object], list[list[dict[str, object]]]]:
+def data_of(page: str) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
     head = re.search(r'id="head">([^<]*)<', page)
     assert head is not None
     chunks = re.findall(r'class="chunk">([^<]*)<', page)
@@ -251,8 +251,8 @@ def test_no_word_of_a_model_is_markup(page: str) -> None:
 def test_the_reader_holds_every_word_with_control_characters_written_out(page: str) -> None:
     head, chunks = data_of(page)
     dialogues = [dialogue for chunk in chunks for dialogue in chunk]
-    assert len(dialogues) == len(head["index"]) == 16  # type: ignore[arg-type]
-    said = [turn["a"] for dialogue in dialogues for turn in dialogue["turns"]]  # type: ignore[union-attr,call-overload]
+    assert len(dialogues) == len(head["index"]) == 16
+    said = [turn["a"] for dialogue in dialogues for turn in dialogue["turns"]]
     assert f"{HOSTILE[1]} 1" in said
     assert any("⟨U+001B⟩[31m ⟨U+202E⟩" in text and "⟨U+0000⟩" in text for text in said)
 
@@ -290,7 +290,7 @@ def test_items_keep_their_ids_without_the_graph(tmp_path: Path, monkeypatch: pyt
     config["config"]["data"]["knowledge_graph"] = str(tmp_path / "gone.json")
     (folder / "config.json").write_bytes(msgspec.json.encode(config))
     head, _ = data_of(render_run(read_record(folder)))
-    assert all(item.startswith("tt") for item in head["items"])  # type: ignore[attr-defined]
+    assert all(item.startswith("tt") for item in head["items"])
 
 
 def test_the_command_writes_into_the_run(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.present import present
 
 from harness.core.messages import StopCause
-from learner.returns import Advantage, Horizon, Series, absorbed_weight, advantages, returns
+from learner.returns import Baseline, Horizon, Series, absorbed_weight, advantages, returns
 
 rewards_of = st.lists(st.floats(0, 1), min_size=1, max_size=10)
 gammas = st.floats(0, 1)
@@ -54,7 +55,9 @@ def test_absorbing_adds_the_last_reward_for_the_turns_left(
     turns, limit = len(rewards), len(rewards) + extra
     got = returns(rewards, gamma=gamma, horizon="absorbing", stop=stop, max_turns=limit)
     credit = rewards[-1] * sum(gamma**i for i in range(1, limit - turns + 1))
-    expected = [base + gamma ** (turns - t) * credit for t, base in enumerate(literal(rewards, gamma), start=1)]
+    expected = [
+        present(base) + gamma ** (turns - t) * credit for t, base in enumerate(literal(rewards, gamma), start=1)
+    ]
     assert got == pytest.approx(expected)
 
 
@@ -103,7 +106,7 @@ def test_absorbed_weight_is_the_geometric_sum(gamma: float, left: int) -> None:
 
 
 @given(updates, st.sampled_from(["none", "episode", "batch", "turn"]))
-def test_advantages_exist_exactly_where_returns_do(update: list[Series], how: Advantage) -> None:
+def test_advantages_exist_exactly_where_returns_do(update: list[Series], how: Baseline) -> None:
     got = advantages(update, how)
     assert [[a is None for a in series] for series in got] == [[r is None for r in series] for series in update]
 

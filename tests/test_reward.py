@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.experts import a_judge
 from support.fakes import FakeChatModel, in_order, run_on_fake_clock, state_of
+from support.present import present
 
 from experts.replies import read_rating
 from experts.reward import LABELS, draw, expected_rating, quorum_reward, read_labels, scaled
@@ -290,7 +291,7 @@ def test_impossible_options_are_refused(options):
 
 @pytest.mark.parametrize(("samples", "quorum"), [(1, 1), (10, 10), (SPACING, 5)])
 def test_the_least_and_the_most_samples_are_allowed(samples, quorum):
-    a_judge(FakeChatModel(lambda request: None), samples=samples, quorum=quorum)
+    a_judge(FakeChatModel(lambda request: "3"), samples=samples, quorum=quorum)
 
 
 def test_a_label_request_asks_at_temperature_1_and_a_sampled_one_at_the_judges_own():
@@ -314,13 +315,13 @@ def test_the_draws_are_those_of_the_conversation_its_turn_and_the_role():
 
 def test_a_mass_at_the_floor_is_enough():
     reply = ChatReply(texts=("3",), usage=Usage(), label_logprobs=logprobs(0.02, 0.02, 0.02, 0.02, 0.02))
-    mass = read_labels(reply.label_logprobs, 1.0).label_mass
+    mass = present(read_labels(reply.label_logprobs, 1.0)).label_mass
     assert score(lambda request: reply, mass_floor=mass)[0].reward is not None
     assert score(lambda request: reply, mass_floor=mass + 1e-9)[0].reward is None
 
 
 def test_probabilities_may_miss_1_by_rounding_and_by_no_more():
-    assert read_labels(logprobs(1.0008, 0, 0, 0, 0), 1.0).label_mass == 1.0
+    assert present(read_labels(logprobs(1.0008, 0, 0, 0, 0), 1.0)).label_mass == 1.0
     assert read_labels(logprobs(1.001, 0, 0, 0, 0), 1.0) is not None
     assert read_labels(dict.fromkeys(LABELS, 1000.0), 1.0) is None  # whatever it is, not a logarithm of a probability
     assert read_labels(logprobs(0.3, 0.3, 0.3, 0.3, 0.3), 1.0) is None

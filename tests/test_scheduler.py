@@ -204,7 +204,7 @@ def test_draining_ends_at_its_deadline_and_a_second_signal_ends_at_once() -> Non
                 await trio.sleep(100)
             return trio.current_time()
 
-        start_to_end = []
+        start_to_end: list[float] = []
 
         async def timed(main: Callable[[], Awaitable[float]] = main, into: list[float] = start_to_end) -> None:
             begun = trio.current_time()

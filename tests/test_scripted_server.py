@@ -30,6 +30,7 @@ def running(*options):
         [*COMMAND, "--parent-fd", str(reader), *options], pass_fds=[reader], stdout=subprocess.PIPE, text=True
     )
     os.close(reader)
+    assert process.stdout is not None
     try:
         line = json.loads(process.stdout.readline())
         assert line["event"] == "listening"

@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+from support.present import present
 
 from harness.core.errors import ReplyError
 from harness.core.messages import Attribute, ChatReply, Goal, Item, Scenario, State, Turn, Usage
@@ -70,7 +71,7 @@ def test_the_opening_prompt_has_no_dialogue_and_another_task():
     ],
 )
 def test_replies_are_read(text, said, feelings, accepted, left):
-    reply = parse_reply(text)
+    reply = present(parse_reply(text))
     assert (reply.text, reply.feelings, reply.accepted, reply.quit) == (said, feelings, accepted, left)
 
 
@@ -80,7 +81,7 @@ def test_unusable_replies_are_none(text):
 
 
 def test_a_mark_in_the_feelings_does_not_end_the_talk():
-    assert not parse_reply("Feelings: not yet [END]\nReply: Tell me more.").accepted
+    assert not present(parse_reply("Feelings: not yet [END]\nReply: Tell me more.")).accepted
 
 
 def test_an_unusable_reply_is_asked_for_again_with_another_seed():

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -217,7 +218,7 @@ def test_an_occupied_port_is_named_before_anything_starts(tmp_path: Path) -> Non
     ensure_port_free(port)
 
 
-def _start(tmp_path: Path, *options: str, ready: Ready | None = None, **settings: float) -> None:
+def _start(tmp_path: Path, *options: str, ready: Ready | None = None, **settings: Any) -> None:
     async def main() -> None:
         async with server_process(
             [*SERVER, *options],

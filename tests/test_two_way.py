@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
+from support.present import present
 
 from harness.app.evaluation.scales import LIKERT, RATE, SHARE
 from harness.app.evaluation.statistics import estimate, paired_difference
@@ -58,10 +59,12 @@ def test_two_by_two_by_hand():
 @given(TABLES, st.floats(-50, 50), st.floats(0.1, 10))
 def test_estimates_move_and_stretch_with_their_values(values, shift, factor):
     before, after = estimate_two_way(values), estimate_two_way(values * factor + shift)
-    assert after.mean == pytest.approx(before.mean * factor + shift, abs=1e-6)
+    assert after.mean == pytest.approx(present(before.mean) * factor + shift, abs=1e-6)
     if before.low is not None and after.low is not None:
-        assert after.high - after.low == pytest.approx((before.high - before.low) * factor, rel=1e-4, abs=1e-6)
-        assert before.low <= before.mean <= before.high
+        assert present(after.high) - present(after.low) == pytest.approx(
+            (present(before.high) - present(before.low)) * factor, rel=1e-4, abs=1e-6
+        )
+        assert present(before.low) <= present(before.mean) <= present(before.high)
 
 
 @given(TABLES, st.randoms(use_true_random=False))
@@ -92,7 +95,7 @@ def test_a_failed_seed_is_no_seed():
 
 def test_a_rate_stays_in_its_bounds_and_a_sure_one_is_not_certain():
     found = estimate_two_way(np.array([[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]), RATE)
-    assert 0.0 <= found.low < 0.125 < found.high <= 1.0
+    assert 0.0 <= present(found.low) < 0.125 < present(found.high) <= 1.0
     sure = estimate_two_way(np.zeros((5, 20)), RATE)
     wilson = stats.binomtest(0, 20).proportion_ci(0.95, method="wilson")
     assert (sure.low, sure.high) == pytest.approx((wilson.low, wilson.high))
@@ -117,7 +120,7 @@ def test_intervals_cover_about_as_often_as_they_say(seed_effect, scenario_effect
             + random.normal(size=(5, 40))
         )
         found = estimate_two_way(values)
-        covered += found.low <= 0.0 <= found.high
+        covered += present(found.low) <= 0.0 <= present(found.high)
     assert covered / 300 >= 0.9
 
 
@@ -127,9 +130,9 @@ def test_differences_are_paired():
     reference = hard + 0.1 * random.normal(size=(5, 30))
     better = reference + 0.5 + 0.1 * random.normal(size=(5, 30))
     found = compare_two_way(better, reference)
-    assert found.low > 0.4
-    assert found.p < 1e-6
-    assert compare_two_way(reference, better).mean == pytest.approx(-found.mean)
+    assert present(found.low) > 0.4
+    assert present(found.p) < 1e-6
+    assert compare_two_way(reference, better).mean == pytest.approx(-present(found.mean))
 
 
 def test_equal_systems_have_no_evidence_of_a_difference():
@@ -149,7 +152,7 @@ def test_only_pairs_count():
 def test_nothing_is_significant_before_holm():
     random = np.random.default_rng(3)
     found = compare_two_way(random.normal(5, 1, size=(5, 30)), random.normal(0, 1, size=(5, 30)))
-    assert found.p < 0.001
+    assert present(found.p) < 0.001
     assert not found.significant
 
 
@@ -161,7 +164,7 @@ def test_holm_by_hand():
 @given(P_VALUES)
 def test_holm_is_between_the_raw_value_and_bonferroni_and_keeps_the_order(values):
     adjusted = holm(values)
-    known = [(p, q) for p, q in zip(values, adjusted, strict=True) if p is not None]
+    known = [(p, present(q)) for p, q in zip(values, adjusted, strict=True) if p is not None]
     assert [q is None for q in adjusted] == [p is None for p in values]
     assert all(p <= q <= min(1.0, p * len(known)) + 1e-12 for p, q in known)
     assert [q for _, q in sorted(known)] == sorted(q for _, q in known)
@@ -195,8 +198,8 @@ def test_ratios_are_compared_by_their_difference():
     ours, theirs = ((rooms * share + 0.1 * random.normal(size=(5, 40)), rooms) for share in (0.8, 0.3))
     found = compare_ratios(ours, theirs)
     assert found.mean == pytest.approx(0.5, abs=0.03)
-    assert found.low < found.mean < found.high
-    assert found.p < 1e-6
+    assert present(found.low) < present(found.mean) < present(found.high)
+    assert present(found.p) < 1e-6
     assert found.n == 200
 
 
@@ -225,7 +228,10 @@ def test_an_interval_stays_on_its_scale_or_is_not_given(seeds):
             (estimate_two_way(likert, LIKERT), LIKERT),
         ):
             assert (found.low is None) == (found.why != "")
-            assert found.low is None or scale.low <= found.low <= found.mean <= found.high <= scale.high
+            assert (
+                found.low is None
+                or scale.low <= present(found.low) <= present(found.mean) <= present(found.high) <= scale.high
+            )
             cut += found.why == "too few"
     assert cut
 

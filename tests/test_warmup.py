@@ -157,7 +157,7 @@ def test_baselines_are_distributions_and_tfidf_reads() -> None:
 def test_cross_validation_tests_every_dialogue_once_and_unseen() -> None:
     data, seen = dialogues(11), []
 
-    def train(part: list[Dialogue]) -> TabularPolicy:
+    def train(part: Sequence[Dialogue]) -> TabularPolicy:
         seen.append({d.id for d in part})
         policy = TabularPolicy(KEYS)
         warm_up(policy, part, seed=0, epochs=5, learning_rate=0.3)
@@ -188,7 +188,7 @@ def test_frozen_minilm_beats_both_baselines_on_real_labels() -> None:
     data = InspiredDataset(path, strategies=STRATEGIES, skip_bad=100).dialogues()
     base = an_encoder_policy(minilm(), keys)
 
-    def train(part: list[Dialogue]) -> EncoderPolicy:
+    def train(part: Sequence[Dialogue]) -> EncoderPolicy:
         policy = base.snapshot()
         warm_up(policy, part, seed=0, epochs=30, learning_rate=5e-3)
         return policy

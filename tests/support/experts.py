@@ -37,17 +37,19 @@ def a_judge(model: ChatModel, **wishes: Any) -> RewardExpert:
     return RewardExpert(model, **({"role": "reward"} | settings | wishes))
 
 
-def a_retriever(*parts: Any, **wishes: int) -> FactRetriever:
-    return FactRetriever(*parts, **({"candidates": CONFIG.network.candidates} | wishes))
+def a_retriever(*parts: Any, **wishes: Any) -> FactRetriever:
+    settings: dict[str, Any] = {"candidates": CONFIG.network.candidates}
+    return FactRetriever(*parts, **(settings | wishes))
 
 
 def a_network(**experts: Any) -> NetworkOfExperts:
-    return NetworkOfExperts(**({"max_batch": 16, "max_in_flight": lambda role: 256, "capacity": 1024} | experts))
+    settings: dict[str, Any] = {"max_batch": 16, "max_in_flight": lambda role: 256, "capacity": 1024}
+    return NetworkOfExperts(**(settings | experts))
 
 
 def a_client(base_url: str, model: str = "small", **wishes: Any) -> OpenAIChat:
     given = Model()
-    settings = {
+    settings: dict[str, Any] = {
         "timeout_s": given.timeout_s,
         "max_connections": given.max_connections,
         "retry": RetryPolicy(budget_s=given.retry_s),

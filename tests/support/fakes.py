@@ -117,7 +117,8 @@ def state_of(*said: str, recommended: Sequence[tuple[str, ...]] = (), **fields: 
                 reply=rest[index + 1] if index + 1 < len(rest) else "",
             )
         )
-    return State(**{"episode": "e0", "seed": 7, "max_turns": 10, "opening": opening, "turns": tuple(turns)} | fields)
+    given: dict[str, Any] = {"episode": "e0", "seed": 7, "max_turns": 10, "opening": opening, "turns": tuple(turns)}
+    return State(**given | fields)
 
 
 def run_on_fake_clock(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:

@@ -13,7 +13,7 @@ def dialogue(number: int, turns: int = 6) -> Dialogue:
     """Turn 1-2: inquiry; then credibility where the seeker asks for facts, else encouragement; some noise."""
     draw = random.Random(number)
     state = State(episode=f"d{number}", seed=0, max_turns=10, opening=f"hello number {number}")
-    found = []
+    found: list[LabelledTurn] = []
     for t in range(turns):
         facts = draw.random() < 0.5
         strategy = KEYS[0] if t < 2 else KEYS[1] if found and "facts" in state.turns[-1].reply else KEYS[2]

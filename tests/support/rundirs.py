@@ -93,7 +93,7 @@ def events(
         ),
     )
     failed = phase == "train" and index == 3
-    said = [
+    played: list[Event] = [
         EpisodeStarted(
             episode=name,
             phase=phase,
@@ -106,7 +106,6 @@ def events(
         Opening(episode=name, text=spoken[0], feelings="curious"),
     ]
     stop: StopCause = "error" if failed else "judge" if phase == "rl" else "turns"
-    played: list[Event] = [*said]
     for turn in range(1, turns + 1):
         chosen = (index + turn) % len(STRATEGIES)
         rest = 0.4 / (len(STRATEGIES) - 1)

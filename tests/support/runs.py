@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Past:
         self.folder = folder
 
     @property
-    def episodes(self) -> tuple[Episode, ...]:
+    def episodes(self) -> Sequence[Episode]:
         path = self.folder / "episodes.jsonl"
         return read_episodes(path) if path.exists() else ()
 
@@ -127,7 +128,7 @@ class Past:
 
 
 def _split(how: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    child = {key: how.pop(key) for key in ("sabotage", "env", "file_bytes") if key in how}
+    child: dict[str, Any] = {key: how.pop(key) for key in ("sabotage", "env", "file_bytes") if key in how}
     return child, how
 
 
