@@ -17,7 +17,8 @@ from harness.app.setup.inputs import pool_digest, read_inputs
 from harness.core.errors import InputError
 from harness.core.messages import Dialogue, Item
 from harness.domain.knowledge_graph import KnowledgeGraph
-from simulator.goal_pools import POOLS, GoalDraw, GoalPools, Pool
+from simulator.goal_pools import POOLS, GoalPools, Pool
+from simulator.goals import GoalDraw
 
 ROOT = Path(__file__).parents[1]
 GENRES = ("drama", "comedy", "crime", "war")

@@ -89,6 +89,7 @@ def test_every_mutant_is_noticed(module: str) -> None:
     assert not equivalent - survived, "a test does notice:\n" + "\n".join(sorted(equivalent - survived))
 
 
+@pytest.mark.slow  # as the mutants themselves: to find them all takes 20 s
 def test_there_are_many_mutants_of_every_module() -> None:
     counts = {module: len(mutants_of((ROOT / f"{module.replace('.', '/')}.py").read_text())) for module in TARGETS}
     assert sum(counts.values()) >= LEAST
