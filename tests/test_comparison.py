@@ -25,7 +25,7 @@ from harness.app.grid.comparison.plan import read_plan
 from harness.app.grid.comparison.results import Comparison
 from harness.app.grid.comparison.room import CELLS, COMPARISON
 from harness.app.grid.orders import Answer, order_for
-from harness.app.setup import wiring
+from harness.app.setup import baselines
 from harness.core.errors import CellsFailed, ConfigError, ExpertError, InputError, Interrupted
 from harness.core.log.loggedepisodes import read_episodes
 
@@ -246,7 +246,7 @@ def test_a_baseline_that_raises_in_every_dialogue_fails_with_its_reason_and_is_p
 
     keys = ["comparison.seeds=[3]", "comparison.scenarios=2", "comparison.reference=prompted"]
     with monkeypatch.context() as patch:
-        patch.setitem(wiring.BASELINES, "pccrs", Broken)
+        patch.setitem(baselines.BASELINES, "pccrs", Broken)
         path = written(tmp_path)
         path.write_text(path.read_text().replace("[systems.sft]", '[systems.broken]\nkind = "pccrs"\n\n[systems.sft]'))
         with pytest.raises(CellsFailed, match=r"1 of 2 cells failed .*broken.*the baseline has no prompt\.") as failed:

@@ -55,6 +55,10 @@ def _look_first(*, file: Path | None = None, overrides: list[str] | None = None,
     for folder in folders:
         if not any((folder / name).is_file() for name in COLLECTIONS):
             read_manifest(folder)
+    _say_loading()
+
+
+def _say_loading() -> None:
     if sys.stderr.isatty():
         Console(stderr=True).print(Text("loading libraries ..."), style="dim")
 
@@ -259,6 +263,10 @@ def study(
     quiet: Quiet = False,
 ) -> None:
     """Train and evaluate every arm of a study file over seeds, on the same scenarios: does learning work, and when?"""
+    from harness.app.grid.study.plan import read_plan
+
+    read_plan(file, overrides or [], only or [])
+    _say_loading()
     from harness.app.commands import study as command
 
     if dry_run:
@@ -298,6 +306,10 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Play every system of a comparison file on the same scenarios; Tables IV and V of the paper."""
+    from harness.app.grid.comparison.plan import read_plan
+
+    read_plan(file, overrides or [], only or [])
+    _say_loading()
     from harness.app.commands import compare as command
 
     if read_sheet is not None:

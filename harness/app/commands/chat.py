@@ -17,9 +17,10 @@ from harness.app.console.live_view import harmless
 from harness.app.console.progress import Progress
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import load_config
+from harness.app.setup.baselines import BASELINES
 from harness.app.setup.inputs import Inputs, read_inputs
 from harness.app.setup.playground import open_playground
-from harness.app.setup.wiring import BASELINES, NetworkPlayers, check_models, fixed_planner_of, with_given_policy
+from harness.app.setup.wiring import NetworkPlayers, check_models, fixed_planner_of, with_given_policy
 from harness.core.errors import ExpertError, HarnessError, InputError
 from harness.core.messages import Goal, RecommenderTurn, State, Turn
 from harness.core.seams import Policy

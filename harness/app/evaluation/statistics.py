@@ -16,17 +16,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from harness.app.evaluation.scales import NUMBER, Scale
 from harness.core.messages import Struct
 
 LEVEL = 0.95
-Z = float(stats.norm.ppf((1 + LEVEL) / 2))
+Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 ONE_RUN = (
     "95% intervals over the dialogues of this one run (Wilson for rates, Newcombe for paired differences of rates, "
     "Student's t for the rest; too few: it would leave the measure's scale); they do not speak about training again."
@@ -149,5 +149,7 @@ def _student(values: Values, scale: Scale) -> Estimate:
         return Estimate(mean=mean, low=None, high=None, n=n)
     if float(np.ptp(values)) < 1e-12:
         return Estimate(mean=mean, low=None, high=None, n=n, why="all alike")
+    from scipy import stats  # nearly a second, and only means need it
+
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
     return on_scale(mean, mean - half, mean + half, n, scale)

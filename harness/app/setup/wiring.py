@@ -13,17 +13,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import platformdirs
 import trio
 
 from experts.actor import Actor
-from experts.baselines.asking import Search
-from experts.baselines.intercrs import InterCRS
-from experts.baselines.pccrs import PCCRS
-from experts.baselines.prompted import PromptedCRS
 from experts.entity_index import EntityIndex, build_index
 from experts.fact_retriever import FactRetriever
 from experts.network import NetworkOfExperts
@@ -34,6 +29,7 @@ from experts.reward import RewardExpert, RewardMode
 from harness.app.console.progress import Progress
 from harness.app.settings.config import Config, Model
 from harness.app.settings.config import Planner as PlannerConfig
+from harness.app.setup.baselines import BASELINES
 from harness.app.setup.collector import seldom_collected
 from harness.app.setup.inputs import Inputs, episode_seed
 from harness.app.setup.rule_policy import RulePolicy
@@ -57,16 +53,6 @@ from simulator.seeker import LLMSeeker
 MAX_BATCH = 64
 """Items that one lane takes at a time; more would only wait in a worker thread instead of the inbox."""
 INBOX = 4096
-
-
-class Baseline(Protocol):
-    """How a system to compare with is built. Its model is the actor's."""
-
-    def __call__(self, model: ChatModel, search: Search, *, temperature: float, max_tokens: int) -> Recommender: ...
-
-
-BASELINES: Mapping[str, Baseline] = {"prompted": PromptedCRS, "intercrs": InterCRS, "pccrs": PCCRS}
-"""The recommenders beside RSO, by the name that a comparison file calls them."""
 
 
 @lru_cache(maxsize=4)

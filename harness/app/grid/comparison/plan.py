@@ -20,7 +20,7 @@ from harness.app.grid.cell import Cell
 from harness.app.identity.sittings import Identity, identity_of
 from harness.app.settings.config import Config, Name, operational, settings
 from harness.app.settings.configfile import load_config
-from harness.app.setup.wiring import BASELINES
+from harness.app.setup.baselines import BASELINES
 from harness.core.errors import ConfigError
 from harness.core.messages import Struct
 
@@ -44,7 +44,7 @@ class System(Struct, frozen=True, kw_only=True):
 
     title: str = ""
     kind: str = RSO
-    """``rso``, or a baseline's name in `harness.app.setup.wiring.BASELINES`."""
+    """``rso``, or a baseline's name in `harness.app.setup.baselines.BASELINES`."""
     stage: Stage = "rl"
     """Of RSO's planner: never trained, after warm-up, or after RL."""
     group: Literal["system", "ablation"] = "system"
