@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -175,3 +176,49 @@ def test_derived_files_are_made_again_and_the_tape_is_not_appended_to(
 
 def without_seconds(line: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in line.items() if "seconds" not in key}
+
+
+def edited(summary: bytes) -> bytes:
+    """The same but for one number."""
+    found = msgspec.json.decode(summary)
+    found["phases"][0]["metrics"]["conv_sr"]["mean"] = 0.99
+    return msgspec.json.encode(found)
+
+
+def test_a_summary_that_was_edited_is_not_believed(played: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(played, tmp_path / "run")
+    whole = msgspec.json.decode((folder / "summary.json").read_bytes())
+    (folder / "summary.json").write_bytes(edited((folder / "summary.json").read_bytes()))
+    for reads in (
+        lambda: diff(played, folder, console()),
+        lambda: report(folder, None, console(), show=False),
+        lambda: plot(folder, None, console()),
+        lambda: export(folder, None, console(), parquet=False, jsonl=True, planner=False),
+    ):
+        with pytest.raises(DataError, match=r"summary\.json was changed.*makes it anew from the log"):
+            reads()  # type: ignore[no-untyped-call]
+    with pytest.raises(CheckFailed, match="1 of 1 run directories"):
+        runs(folder, console())
+    said = console()
+    resume(folder, None, [], said, quiet=False)
+    assert "summary.json was changed" in text(said)
+    again = msgspec.json.decode((folder / "summary.json").read_bytes())
+    assert again["phases"] == whole["phases"]
+    assert again["log"] == whole["log"]
+
+
+def test_log_and_summary_of_another_run_are_not_taken_for_this_runs(played: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    run(TINY, other, [*SMALL, "rl.entropy_coefficient=0.2"], console(), quiet=True)
+    for name in ("episodes.jsonl", "summary.json"):
+        shutil.copy(played / name, other / name)
+    with pytest.raises(DataError, match="another run's"):
+        report(other, None, console(), show=False)
+
+
+def test_a_summary_without_a_seal_is_one_of_an_older_version(played: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(played, tmp_path / "run")
+    found = msgspec.json.decode((folder / "summary.json").read_bytes())
+    del found["seal"]
+    (folder / "summary.json").write_bytes(msgspec.json.encode(found))
+    assert runs(folder, console()) == 1

@@ -305,7 +305,9 @@ def test_the_command_writes_into_the_run(tmp_path: Path) -> None:
 def test_cautions_stand_above_the_numbers(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     summary = msgspec.json.decode((folder / "summary.json").read_bytes())
-    (folder / "summary.json").write_bytes(msgspec.json.encode({**summary, "cautions": ["the judge < people"]}))
+    (folder / "summary.json").write_bytes(
+        msgspec.json.encode({**summary, "seal": "", "cautions": ["the judge < people"]})
+    )
     assert '<p class="alarm">the judge &lt; people</p>' in render_run(read_record(folder))
 
 

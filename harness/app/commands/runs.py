@@ -19,6 +19,7 @@ from rich.text import Text
 from harness.app.evaluation.log_check import check_log
 from harness.app.evaluation.statistics import Estimate
 from harness.app.evaluation.summary import Summary
+from harness.app.job.summaryfile import read_summary
 from harness.core.errors import CheckFailed, DataError, InputError
 from harness.core.log import rundir
 from harness.core.sections import one_line
@@ -29,7 +30,7 @@ HEADLINE = {"mean_return": "R_1", "conv_sr": "Conv-SR", "turns": "turns"}
 def runs(folder: Path, console: Console) -> int:
     """Print the table; returns how many there are.
 
-    Raises `InputError` where the folder is none and, at the end, `CheckFailed` where a log is damaged.
+    Raises `InputError` where the folder is none and, at the end, `CheckFailed` where a log or a summary is damaged.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
@@ -50,7 +51,7 @@ def runs(folder: Path, console: Console) -> int:
     for sentence in damage:
         console.print(Text(one_line(sentence)), soft_wrap=True)
     if damage:
-        raise CheckFailed(f"the logs of {len(damage)} of {len(found)} run directories are damaged")
+        raise CheckFailed(f"{len(damage)} of {len(found)} run directories are damaged")
     return len(found)
 
 
@@ -59,11 +60,14 @@ def _row(path: Path, damage: list[str]) -> list[str]:
     if not (path / rundir.EPISODES).exists() and (path / "cells").is_dir():
         return [path.name, _collection(path), *[""] * (len(HEADLINE) + 4)]
     try:
-        summary = msgspec.json.decode((path / rundir.SUMMARY).read_bytes(), type=Summary)
-    except FileNotFoundError:
-        return [path.name, _checked(path, None, "no summary yet", damage), *[""] * (len(HEADLINE) + 4)]
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        summary = read_summary(path)
+    except DataError as error:
+        damage.append(f"{path.name}: {error}")
+        return [path.name, "SUMMARY CHANGED", *[""] * (len(HEADLINE) + 4)]
+    except InputError:
         return [path.name, _checked(path, None, "unreadable summary", damage), *[""] * (len(HEADLINE) + 4)]
+    if summary is None:
+        return [path.name, _checked(path, None, "no summary yet", damage), *[""] * (len(HEADLINE) + 4)]
     state = "failed" if summary.failed else "complete" if summary.complete else "incomplete"
     state = _checked(path, summary, state, damage)
     if not summary.phases:

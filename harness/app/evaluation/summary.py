@@ -74,6 +74,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Digest of the held-out people and goals (`harness.app.setup.inputs.pool_digest`); empty in older runs."""
     log: FileMark | None = None
     """The log that all of this was made from; None in runs of before its lines had checksums."""
+    seal: str = ""
+    """Of all of this and the run's config (`harness.app.job.summaryfile`); empty in older runs."""
     failed: str = ""
     """Why the run does not count (too many conversations failed, or none of a phase could be scored); else empty."""
     complete: bool

@@ -41,7 +41,8 @@ from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.outcomes import Outcomes
 from harness.app.job.session import Session
 from harness.app.job.stoppable import run_stoppable
-from harness.app.job.summary import measures_of, read_summary, show, summarize, write_summary
+from harness.app.job.summary import measures_of, show, summarize, summary_to_go_on_from
+from harness.app.job.summaryfile import write_summary
 from harness.app.job.training import UNTRAINED, WARMED_UP, Trainer
 from harness.app.job.workload import workload_of
 from harness.app.settings.config import Config
@@ -131,8 +132,8 @@ def go_on(
     refuse_changes(config_of(manifest, folder), wanted)
     inputs = read_inputs(wanted)
     refuse_other_files(manifest, inputs.files)
-    known, phases = read_summary(folder), workload_of(wanted, inputs).phases
     progress = Progress(console, quiet=quiet)
+    known, phases = summary_to_go_on_from(folder, progress.say), workload_of(wanted, inputs).phases
     whole = _log_is_whole(folder, known, progress)
     episodes = EpisodeIndex(folder / rundir.EPISODES)
     outcomes, again = Outcomes(episodes), to_play_again(episodes, wanted)
@@ -215,7 +216,7 @@ def _execute(
     """``sit``: records what this sitting is made by, once the directory is locked; returns sentences to print.
     ``retry_failed``: as in `go_on`."""
     began = time.monotonic()
-    known = read_summary(folder)
+    known = summary_to_go_on_from(folder)
     spent_before = known.seconds if known else 0.0
     progress = Progress(console, quiet=quiet)
     with rundir.locked(folder), logging_to(folder / rundir.LOGS / "harness.jsonl", secrets_of(config)):
@@ -261,7 +262,7 @@ async def _at_work(
     progress.begin("reading the films", len(inputs.graph.items), unit="films")
     index = await trio.to_thread.run_sync(index_of, inputs, _until_cancelled(progress.advance))
     if retry_failed:
-        if known := read_summary(folder):
+        if known := summary_to_go_on_from(folder):
             write_summary(folder, msgspec.structs.replace(known, complete=False))
         await withdraw_failed(folder / rundir.EPISODES, config)
     finished = EpisodeIndex(folder / rundir.EPISODES)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -17,9 +17,11 @@ from harness.app.evaluation.statistics import ONE_RUN
 from harness.app.evaluation.summary import Summary, differences, summarize_phase, summary_table, tokens_by_role
 from harness.app.identity.sittings import cautions_of_sittings
 from harness.app.job.outcomes import Outcomes
+from harness.app.job.summaryfile import read_summary, write_summary
 from harness.app.job.workload import workload_of
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs, pool_digest
+from harness.core.errors import DataError, InputError
 from harness.core.log import rundir
 from harness.core.log.checkedlines import mark_of
 from harness.core.log.loggedepisodes import EpisodeIndex
@@ -73,11 +75,6 @@ def summarize(
     return summary
 
 
-def write_summary(folder: Path, summary: Summary) -> None:
-    """In place of the one that is there."""
-    rundir.write_atomically(folder / rundir.SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
-
-
 def show(summary: Summary, console: Console) -> None:
     """Tables, cautions and what the numbers are about."""
     console.print(summary_table(summary))
@@ -98,15 +95,16 @@ def show(summary: Summary, console: Console) -> None:
     )
 
 
-def read_summary(folder: Path) -> Summary | None:
-    """None where there is none that can be read."""
+def summary_to_go_on_from(folder: Path, say: Callable[[str], None] = lambda said: None) -> Summary | None:
+    """None, and said, where there is none that can be believed: it is made anew from the log."""
     try:
-        return msgspec.json.decode((folder / rundir.SUMMARY).read_bytes(), type=Summary)
-    except (OSError, msgspec.DecodeError):
+        return read_summary(folder)
+    except (InputError, DataError) as error:
+        say(str(error))
         return None
 
 
 def did_not_count(folder: Path) -> bool:
     """Whether a run was there whose conversations failed: what failed is to be played again."""
-    known = read_summary(folder)
+    known = summary_to_go_on_from(folder)
     return known is not None and bool(known.failed)

@@ -15,7 +15,7 @@ import trio
 from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.evaluation.log_check import refuse_another_log
 from harness.app.identity.manifest import config_of, read_manifest, refuse_other_files
-from harness.app.job.summary import read_summary
+from harness.app.job.summaryfile import read_summary
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs, read_inputs
 from harness.app.setup.wiring import NetworkPlayers, index_of, open_players

@@ -18,10 +18,11 @@ from harness.app.evaluation.summary import PhaseSummary, Summary
 from harness.app.identity.manifest import Manifest, read_manifest, tree_of
 from harness.app.identity.sittings import Sitting, read_sittings
 from harness.app.job.metricsfile import read_metrics
+from harness.app.job.summaryfile import read_summary
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import config_from_tree
 from harness.app.settings.phases import PHASE_TITLES, phase_title
-from harness.core.errors import DataError, HarnessError, InputError
+from harness.core.errors import DataError, HarnessError
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
 from harness.core.log.loggedepisodes import EpisodeIndex, LoggedEpisodes
@@ -86,7 +87,7 @@ def read_record(folder: Path) -> RunRecord:
         metrics = tuple(read_metrics(folder / rundir.METRICS))
     except DataError as error:
         raise DataError(f"{error}; `resume {folder}` makes the file again from the log") from None
-    summary = _summary(folder / rundir.SUMMARY)
+    summary = read_summary(folder)
     episodes = EpisodeIndex(folder / rundir.EPISODES)
     refuse_another_log(folder, summary)
     # Not `config_of`: a report of an older run must not fail because keys were added to the config since.
@@ -103,15 +104,6 @@ def read_record(folder: Path) -> RunRecord:
         strategies=strategy_set(config.data.labels),
         items=_items(config),
     )
-
-
-def _summary(path: Path) -> Summary | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Summary)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
 
 
 def _items(config: Config) -> dict[str, Item]:
