@@ -15,12 +15,14 @@ from harness.app.job.main_job import begin_or_go_on
 from harness.app.job.workload import workload_of
 from harness.app.settings.config import Config, flattened
 from harness.app.settings.configfile import load_config
+from harness.app.setup import inputs
 from harness.app.setup.inputs import episode_seed, read_inputs
 from harness.app.setup.rule_policy import RulePolicy
 from harness.core import seeds
 from harness.core.errors import ConfigError, ExpertError, InputError
 from harness.core.log.loggedepisodes import read_episodes
 from harness.core.messages import State, Turn
+from harness.domain.strategies import STRATEGIES
 from harness.domain.text_encoder import load_encoder
 from learner.checkpoint import load_checkpoint, save_checkpoint
 from learner.policy import FixedPolicy
@@ -128,6 +130,20 @@ def test_settings_that_do_not_go_together_are_named(overrides, message):
 def test_an_unknown_strategy_in_a_schedule_is_named():
     with pytest.raises(ConfigError, match=r"planner\.schedule: 'charm' is none of"):
         read_inputs(config("planner.kind=fixed", 'planner.schedule=["offer_help", "charm"]'))
+
+
+def test_what_the_scripted_world_has_no_rule_for_is_refused_before_anything_is_played(monkeypatch):
+    own = PERSONAS[0], msgspec.structs.replace(PERSONAS[1], name="Eve", text="You are Eve, a pilot.")
+    monkeypatch.setattr(inputs, "PERSONAS", own)
+    with pytest.raises(ConfigError, match="no trait in the persona 'Eve'"):
+        read_inputs(config())
+    real = "models.default.backend=openai", "models.default.base_url=http://127.0.0.1:1/v1"
+    assert read_inputs(config(*real)).held_out  # a language model reads any text
+    monkeypatch.undo()
+    flattery = msgspec.structs.replace(STRATEGIES[0], key="flattery", name="FLATTERY")
+    monkeypatch.setattr(inputs, "strategy_set", lambda labels: (*STRATEGIES, flattery))
+    with pytest.raises(ConfigError, match="no rule for the strategy 'FLATTERY'"):
+        read_inputs(config())
 
 
 def test_an_encoder_in_bfloat16_is_close_repeatable_and_known_to_its_checkpoint(tmp_path):

@@ -21,7 +21,14 @@ from simulator.scripted.dice import Dice
 from simulator.scripted.hearing import Ear
 from simulator.scripted.reasoner import NOTHING
 
-STRATEGIES_PLAYED = {s.name: s.key for s in (*strategy_set("rso13"), *strategy_set("inspired14"))}
+_SPOKEN_AS = {"preference_confirmation": "transparency"}
+"""INSPIRED's label beside Table I -> the strategy whose words it has."""
+STRATEGIES_PLAYED = {
+    s.name: s.key
+    for s in (*strategy_set("rso13"), *strategy_set("inspired14"))
+    if _SPOKEN_AS.get(s.key, s.key) in TEMPLATES
+}
+"""Name -> key of what this world has words for; a strategy added to Table I has none until they are written here."""
 _OWN_CHOICE = (
     ("credibility", 0.35),
     ("personal_opinion", 0.55),
@@ -63,7 +70,7 @@ def write(sections: Mapping[str, str], dice: Dice, ear: Ear) -> Reply:
     strategy = _strategy(sections.get("STRATEGY", ""), dice)
     history = parse_dialogue(sections.get("DIALOGUE", ""))
     wishes = _wishes(sections.get("PREFERENCES", ""), ear)
-    act = "transparency" if strategy == "preference_confirmation" else strategy
+    act = _SPOKEN_AS.get(strategy, strategy)
     if act in NAMING:
         listed = sections.get("CANDIDATES", "")
         film = _choose(listed, history, wishes, dice, ear) if listed else _remember(history, wishes, dice, ear)

@@ -23,6 +23,8 @@ from simulator.datasets.redial import RedialDataset, load_redial_graph
 from simulator.goal_pools import GoalPools
 from simulator.goals import draw_scenarios
 from simulator.personas import PERSONAS
+from simulator.scripted.actor import STRATEGIES_PLAYED
+from simulator.scripted.traits import shows_a_trait
 
 TRAINING_GOALS = 400
 """The most goals that training draws; later episodes use them again."""
@@ -56,6 +58,7 @@ def read_inputs(config: Config) -> Inputs:
     """Read and check all data of a config; `InputError`, `DataError` or `ConfigError` where something is wrong."""
     strategies = strategy_set(config.data.labels)
     _check_strategies(config, strategies)
+    _check_scripted_world(config, strategies)
     drawn_by = config.run.seed if config.data.scenario_seed is None else config.data.scenario_seed
     graph = _graph(config)
     dialogues, notes = read_dialogues(config, Path(config.data.inspired)) if config.data.inspired else ((), [])
@@ -106,6 +109,20 @@ def _check_strategies(config: Config, strategies: tuple[Strategy, ...]) -> None:
     for wanted in config.planner.schedule or (config.planner.strategy,):
         if wanted not in known:
             raise ConfigError(f"{key}: {wanted!r} is none of: {', '.join(known)}")
+
+
+def _check_scripted_world(config: Config, strategies: tuple[Strategy, ...]) -> None:
+    """`ConfigError` for what the scripted world has no rule for: there, one conversation after the other would fail."""
+    roles = (("actor", config.roles.actor), ("seeker", config.roles.seeker))
+    scripted = [role for role, model in roles if config.models[model].backend == "scripted"]
+    strange = [strategy.name for strategy in strategies if strategy.name not in STRATEGIES_PLAYED]
+    if "actor" in scripted and strange:
+        raise ConfigError(f"the scripted world has no rule for the strategy {strange[0]!r}")
+    dull = [persona.name for persona in PERSONAS if not shows_a_trait(persona.text)]
+    if "seeker" in scripted and dull:
+        raise ConfigError(
+            f"the scripted world reads no trait in the persona {dull[0]!r}: docs/world.md says which words it reads"
+        )
 
 
 def read_dialogues(config: Config, path: Path) -> tuple[tuple[Dialogue, ...], list[str]]:
