@@ -85,3 +85,18 @@ def test_nothing_is_made_up_and_a_second_look_finds_no_open_thought(parts: list[
     again, thought = without_thoughts(said)
     assert len(again) <= len(said)
     assert not thought or '"' in said
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        ("<longcat_think>", "</longcat_think>"),
+        ("<thought_process>", "</thought_process>"),
+        ("<cot>", "</cot>"),
+        ("< think >", "</ think >"),
+        ("<|think|>", "<|/think|>"),
+    ],
+)
+def test_tags_of_other_shapes(opening: str, closing: str) -> None:
+    for text in (f"{opening}the secret{closing}yes", f"the secret{closing}yes", f"yes{opening}the secret"):
+        assert without_thoughts(text) == ("yes", True)

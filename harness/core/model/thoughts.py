@@ -21,7 +21,7 @@ import re
 
 _NAMES = (
     "think|thinking|thought|thoughts|reason|reasoning|reflection|analysis|scratchpad|antthinking|seed:think"
-    "|inner_monologue|internal_monologue"
+    "|inner_monologue|internal_monologue|longcat_think|thought_process|chain_of_thought|cot"
 )
 _LITERAL = {
     "[THINK]": ("[THINK]", False),
@@ -39,7 +39,8 @@ _LITERAL = {
 }
 """Mark -> its kind and whether it closes: Magistral, Kimi, Sky-T1, Command A, MedGemma, Gemma 4."""
 _TAG = re.compile(
-    rf"<(?P<slash>/?)(?P<name>(?i:{_NAMES}))(?:\s[^<>]*)?>|" + "|".join(re.escape(mark) for mark in _LITERAL)
+    rf"<\|?\s*(?P<slash>/?)\s*(?P<name>(?i:{_NAMES}))(?:\s[^<>|]*)?\|?>|"
+    + "|".join(re.escape(mark) for mark in _LITERAL)
 )
 _PERHAPS = re.compile(r"[<◁]|\[/?THINK\]")
 """A quick look, since hardly any reply holds a tag."""
