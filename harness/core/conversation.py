@@ -92,7 +92,7 @@ async def converse(
             evaluation = await cast.evaluator.score(state)
     except ExpertError as error:
         failure = Failure(kind=error.kind, message=str(error), turn=played if stop else played + 1)
-        # A dialogue that came to its end stays what it is when only the evaluator failed: its reading is missing.
+        # Only the evaluator failed: the finished dialogue keeps its result, and the evaluator's reading is missing.
         stop = stop or "error"
     usage, timing = spent(job.episode)
     ended = EpisodeEnded(
@@ -109,7 +109,18 @@ async def converse(
 
 
 def stop_cause(score: Score, reply: SeekerReply, turn: int, max_turns: int, threshold: float) -> StopCause | None:
-    """Why a conversation ends after this turn, or None (decision 8); the judge's word comes first."""
+    """Why a conversation ends after this turn (decision 8).
+
+    Args:
+        score: the judge's reading after the turn.
+        reply: the seeker's reply in the turn.
+        turn: index of the turn, from 1.
+        max_turns: T_max.
+        threshold: tau in [0, 1]; a reward above it is a success.
+
+    Returns:
+        The cause, or None where the conversation goes on. The judge's reading comes before the seeker's own ending.
+    """
     if score.reward is not None and score.reward > threshold:
         return "judge"
     if reply.accepted:

@@ -76,7 +76,7 @@ class ReplyError(ExpertError):
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions of a group at any depth, in order; of anything else, itself."""
+    """The exceptions of a group at any depth, in order; an exception that is no group gives itself."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)
@@ -85,9 +85,9 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def expected_failure(group: BaseExceptionGroup[BaseException]) -> HarnessError:
-    """The failure that a group of only expected ones stands for, the gravest first; re-raises a group that holds a bug.
+    """The gravest failure of a group of expected failures; re-raises the group if it holds a bug.
 
-    Ctrl-C that reached a task is an interruption, whatever its cancelled siblings say.
+    Ctrl-C in any task gives an interruption, whatever errors the other tasks have.
     """
     found = list(leaves(group))
     expected = [error for error in found if isinstance(error, HarnessError)]

@@ -1,20 +1,20 @@
-"""An expert coroutine: an inbox of requests that is emptied in batches, and replies that find their callers.
+"""An expert coroutine: it takes requests from an inbox in batches and gives each caller its reply.
 
 A caller writes ``reply = await lane.ask(request)``; somewhere a nursery runs ``lane.serve``. The inbox is bounded, so a
 slow expert slows its callers down instead of growing a queue. Two kinds of lane share that inbox:
 
-- `batch_lane`: what has gathered, up to ``max_batch``, is handled at once (planner, retriever), in a worker thread
-  where that would hold up the event loop and on the event loop where it would not: two threads that both run Python
-  hand the interpreter's lock to each other at every system call and every numpy sort (measured: a third of all CPU a
-  turn with 1,000 conversations);
-- `call_lane`: what has gathered is started together, one task an item, and the lane goes on receiving at once, so a
-  slow item holds up nobody (model calls; the server batches continuously).
+- `batch_lane` handles the waiting items together, up to ``max_batch`` (planner, retriever). A batch that would block
+  the event loop runs in a worker thread; any other batch runs on the event loop. Two threads that both run Python pass
+  the interpreter's lock at every system call and every numpy sort (measured: a third of all CPU per turn with 1,000
+  conversations).
+- `call_lane` starts the waiting items together, one task for each item, and receives the next ones at once. A slow item
+  delays no other item (model calls; the server batches continuously).
 
-What a failure does. An `ExpertError` of one item reaches its own caller only: batch handlers *return* it in the item's
-place, call handlers raise it. Whatever a call handler raises reaches its caller. Whatever a batch handler raises
-reaches every caller of that batch, since the handler does not say whose item failed: a bug fails each of their
-conversations, and a `RunStopped` stops the run. Cancelling a caller cancels its own item: dropped if it still waits,
-cancelled if it is under way as a call, its result thrown away if it is part of a batch in a thread.
+Failures. An `ExpertError` of one item reaches only its own caller: batch handlers *return* it in the item's place, call
+handlers raise it. Everything that a call handler raises reaches its caller. Everything that a batch handler raises
+reaches all callers of the batch, since the handler does not say whose item failed: a bug fails each of their
+conversations, and a `RunStopped` stops the run. Cancelling a caller cancels its own item. A waiting item is dropped, a
+call under way is cancelled, and the result of an item in a running batch is thrown away.
 
 Left out: retries (`llm.py`), priorities, and deadlines, which belong to the callers.
 """
@@ -37,13 +37,13 @@ T = TypeVar("T")
 
 
 class RunSync(Protocol):
-    """Runs a blocking function without blocking the event loop (or, in tests, inline)."""
+    """Runs a blocking function in a worker thread, or on the event loop in tests."""
 
     async def __call__(self, function: Callable[[], T], /) -> T: ...
 
 
 class LaneStatistics(Struct, frozen=True, kw_only=True):
-    """A moment of a lane: items that wait (inbox and blocked callers), items under way, and totals since its start."""
+    """A lane at one moment: items that wait (inbox and blocked callers), items under way, totals since its start."""
 
     waiting: int
     in_flight: int
@@ -53,7 +53,7 @@ class LaneStatistics(Struct, frozen=True, kw_only=True):
 
 
 class _Envelope(Generic[Q, R]):
-    """One request on its way; settled once, by the lane, or abandoned once, by its caller."""
+    """One request and the place for its reply. The lane settles it once, or the caller abandons it once."""
 
     __slots__ = ("_error", "_reply", "_traceback", "abandoned", "done", "request", "scope")
 
@@ -79,7 +79,7 @@ class _Envelope(Generic[Q, R]):
 
     def unwrap(self) -> R:
         if self._error is not None:
-            # One error may go to a whole batch: each caller starts from the traceback as it was at the handler.
+            # A whole batch may share one error, so each caller starts again from the handler's traceback.
             raise self._error.with_traceback(self._traceback)
         return self._reply
 
@@ -102,8 +102,10 @@ class Lane(Generic[Q, R]):
     async def ask(self, request: Q) -> R:
         """The expert's reply to one request; waits for a place in the inbox first.
 
-        Raises what the handler returned or raised for this item, `RunStopped` if the lane ended before it answered, and
-        `trio.ClosedResourceError` after `close`.
+        Raises:
+            RunStopped: the lane ended before it answered.
+            trio.ClosedResourceError: the lane was closed before this call.
+            Exception: whatever the handler returned or raised for this item.
         """
         envelope = _Envelope[Q, R](request)
         await self._hand_in(envelope)
@@ -115,7 +117,7 @@ class Lane(Generic[Q, R]):
         return envelope.unwrap()
 
     async def _hand_in(self, envelope: _Envelope[Q, R]) -> None:
-        # Each caller holds its own clone: after `close`, callers that are already blocked here still hand in.
+        # Each caller has its own clone of the channel, so callers that wait here at `close` can still send.
         with self._send.clone() as sender:
             try:
                 await sender.send(envelope)
@@ -123,12 +125,12 @@ class Lane(Generic[Q, R]):
                 raise self._ended() from None
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Work until `close` was called and everything asked before is answered. To be run once."""
+        """Work until `close` was called and every earlier request is answered. Run it once."""
         task_status.started()
         try:
             await self._pump(self)
         finally:
-            # Cancelled or crashed: callers must not wait for ever for a lane that has ended.
+            # Cancelled or crashed: no caller may wait for a lane that has ended.
             left = list(self._under_way)
             while (waiting := self._take_waiting()) is not None:
                 left.append(waiting)
@@ -212,7 +214,7 @@ class Lane(Generic[Q, R]):
         slots = trio.Semaphore(max_in_flight)
         async with trio.open_nursery() as nursery:
             while True:
-                # A slot first: what cannot start yet stays in the inbox and holds its caller back.
+                # The slot comes first: an item that cannot start yet stays in the inbox, and its caller waits.
                 await slots.acquire()
                 first = await self._first()
                 if first is None:
@@ -255,12 +257,16 @@ def batch_lane(
     blocks: Callable[[Sequence[Q]], bool] = lambda requests: True,
     run_sync: RunSync | None = None,
 ) -> Lane[Q, R]:
-    """A lane whose ``handle`` gets up to ``max_batch`` requests at a time.
+    """A lane that handles requests in batches, one batch at a time; the next one gathers meanwhile.
 
-    ``handle`` returns one reply or `ExpertError` a request, in order. One batch is under way at a time; the next
-    gathers meanwhile. ``blocks`` tells of a batch whether handling it would hold up the event loop for longer than some
-    hundredths of a second; then it makes one trip through ``run_sync``, which defaults to a worker thread of the lane's
-    own, never abandoned on cancellation.
+    Args:
+        name: the expert, for messages.
+        handle: a batch -> one reply or `ExpertError` for each request, in order.
+        max_batch: most requests in one batch.
+        capacity: places in the inbox; further callers wait.
+        blocks: whether handling a batch would block the event loop for more than some hundredths of a second.
+        run_sync: runs the batches that block; by default in a worker thread of the lane, which a cancellation
+            does not abandon.
     """
     run = run_sync if run_sync is not None else _own_thread()
     return Lane(name, lambda lane: lane._pump_batches(handle, blocks, run), max_batch=max_batch, capacity=capacity)
@@ -274,7 +280,15 @@ def call_lane(
     capacity: int,
     max_in_flight: int,
 ) -> Lane[Q, R]:
-    """A lane that starts what has gathered (up to ``max_batch``) together; at most ``max_in_flight`` are under way."""
+    """A lane that starts one call for each request.
+
+    Args:
+        name: the expert, for messages.
+        handle: a request -> its reply; raises `ExpertError` where it fails.
+        max_batch: most requests started together.
+        capacity: places in the inbox; further callers wait.
+        max_in_flight: most calls under way at a time.
+    """
     if max_in_flight < 1:
         raise ValueError(f"lane {name}: max_in_flight must be at least 1, not {max_in_flight}")
     return Lane(name, lambda lane: lane._pump_calls(handle, max_in_flight), max_batch=max_batch, capacity=capacity)
@@ -290,6 +304,6 @@ def _own_thread() -> RunSync:
 
 
 async def run_inline(function: Callable[[], T], /) -> T:
-    """Runs the function on the event loop; also for tests under an autojump clock, which leaps while threads work."""
+    """Runs the function on the event loop; tests need it under an autojump clock, which jumps while threads work."""
     await trio.lowlevel.checkpoint()
     return function()

@@ -27,7 +27,17 @@ class Recommender(Protocol):
     """A conversational recommender system."""
 
     async def respond(self, state: State) -> RecommenderTurn:
-        """Answer the seeker's last message; safe to call for many conversations at once."""
+        """Answer the seeker's last message; safe to call for many conversations at once.
+
+        Args:
+            state: s_t, the dialogue that ends with the seeker's message.
+
+        Returns:
+            The message, and of the other fields those that this system fills.
+
+        Raises:
+            ExpertError: this turn failed; the conversation is censored.
+        """
         ...
 
 
@@ -35,7 +45,18 @@ class Seeker(Protocol):
     """A simulated user."""
 
     async def reply(self, scenario: Scenario, state: State) -> SeekerReply:
-        """Answer the recommender's last message, or open the conversation where nothing was said yet."""
+        """Answer the recommender's last message, or open the conversation where nothing was said yet.
+
+        Args:
+            scenario: the persona to play and the goal to follow.
+            state: the dialogue so far; its last turn has no reply yet.
+
+        Returns:
+            Private feelings, spoken text, and whether and how the seeker ends the conversation.
+
+        Raises:
+            ExpertError: this turn failed; the conversation is censored.
+        """
         ...
 
 
@@ -43,7 +64,17 @@ class Judge(Protocol):
     """A reward model or evaluator."""
 
     async def score(self, state: State) -> Score:
-        """Read the dialogue up to and including the seeker's last reply."""
+        """Read the dialogue up to and including the seeker's last reply.
+
+        Args:
+            state: the dialogue that ends with the seeker's reply.
+
+        Returns:
+            The reward r_t in [0, 1] with its details; the reward is None where the reading is missing.
+
+        Raises:
+            ExpertError: the reading failed.
+        """
         ...
 
 
@@ -51,20 +82,37 @@ class Policy(Protocol):
     """A planner: pi(.|s), a pure function of the state (no sampling, no memory)."""
 
     def distribution(self, state: State) -> Sequence[float]:
-        """Probabilities over the run's strategies, in their order; may block: it runs in a worker thread, or on the
-        event loop where the policy is `Immediate`."""
+        """The acting distribution. It may block: it runs in a worker thread, or on the event loop of an `Immediate`.
+
+        Args:
+            state: s_t.
+
+        Returns:
+            One probability for each of the run's strategies, in their order; they sum to 1.
+        """
         ...
 
 
 class Immediate:
-    """Base of policies that answer within microseconds, so a trip to a worker thread would cost more than that."""
+    """Base of policies that answer within microseconds; for these a worker thread would cost more than the answer."""
 
 
 class ChatModel(Protocol):
-    """A language model behind some transport."""
+    """A language model, local, remote or recorded."""
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """One call; n replies, or the labels' log-probabilities."""
+        """Make one call.
+
+        Args:
+            request: the prompt, the decoding settings, and how many replies or which labels are wanted.
+
+        Returns:
+            The n replies, or the log-probabilities of the labels, with their cost.
+
+        Raises:
+            ExpertError: this call failed.
+            RunStopped: no call to this model can succeed.
+        """
         ...
 
 
@@ -78,7 +126,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
 
 class Served(ChatModel, Protocol):
-    """A `ChatModel` that knows what its server offers: `harness.core.model.llm.OpenAIChat`, or a tape of one."""
+    """A `ChatModel` that knows what its server offers: `harness.core.model.llm.OpenAIChat`, or its recording."""
 
     async def capabilities(self) -> Capabilities:
         """What the server offers; it is asked once."""

@@ -1,10 +1,11 @@
 """Files of JSON lines whose lines carry a checksum, so that damage is noticed and named by file and line.
 
-A line's last member is its check: CRC-32 over the line's bytes up to there, begun with the check of the line before it.
-A changed character is noticed in its own line; a line that is missing, doubled or out of its place is noticed in the
-line after it. Each line stays one JSON value: an object gets a member ``check``, an array one element more. Lost lines
-at a file's end leave no trace in the file itself: a `FileMark`, kept elsewhere, tells. None of this is a seal against
-people. Lines of older versions have no check; they are read, and nothing is known of them.
+The last member of a line is its check: CRC-32 over the bytes of the line before it, started from the check of the
+previous line. A changed character is noticed in its own line. A line that is missing, doubled or in the wrong place is
+noticed in the next line. Each line stays one JSON value: an object gets a member ``check``, an array one more element.
+Lines lost at the end of a file leave no trace in the file: a `FileMark`, kept elsewhere, shows the loss. The check does
+not protect against a person who edits the file on purpose. Lines of older versions have no check; they are read as they
+are.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ _OBJECT_LENGTH, _ARRAY_LENGTH = len(b',"check":"01234567"}\n'), len(b',"01234567
 
 
 class Chain:
-    """The checks of a file that is written or read line by line."""
+    """The checks of a file that is written or read line by line; ``last`` is the check of the previous line."""
 
     def __init__(self, last: int = 0) -> None:
         self.last = last
         """The last line's check; 0 before the first that has one."""
 
     def sealed(self, record: bytes) -> bytes:
-        """A record (an encoded JSON object or array) as a line with its check, line break included."""
+        """The line to write: the record (an encoded JSON object or array) with its check and a line break."""
         content = record[:-1]
         self.last = crc32(content, self.last)
         return (
@@ -43,7 +44,7 @@ class Chain:
         )
 
     def opened(self, line: bytes) -> tuple[bytes, bool] | None:
-        """The record of a whole line, and whether it carried a check; None where the check does not fit."""
+        """The record of a whole line, and whether the line has a check; None where the check is wrong."""
         found = _split(line)
         if found is None:
             # Once there are checks, a line without one was not written by this project.
@@ -56,7 +57,7 @@ class Chain:
 
 
 def record_of(line: bytes) -> bytes:
-    """The record of a whole line that was checked before."""
+    """The record of a whole line, without looking at its check; for lines that were checked before."""
     found = _split(line)
     return line[:-1] if found is None else found[0] + (b"}" if line[:1] == b"{" else b"]")
 
@@ -68,7 +69,7 @@ def _split(line: bytes) -> tuple[bytes, int] | None:
 
 
 def chain_of(path: Path) -> Chain:
-    """The chain with which a file of whole lines is gone on with, read from its last line."""
+    """The chain for appending to a file of whole lines; it starts from the check of the last line."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         start = max(0, end - _OBJECT_LENGTH)
@@ -96,14 +97,17 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 def read_lines(path: Path, what: str, *, start: int = 0, number: int = 0, chain: Chain | None = None) -> Iterator[Line]:
-    """All whole lines; `DataError` names file:line where a check does not fit.
+    """All whole lines of a file, in order.
 
     Args:
-        path: the file; a torn last line is left out.
-        what: how messages call it, such as "the event log".
+        path: the file; an incomplete last line is left out.
+        what: the name of the file in messages, such as "the event log".
         start: where to begin, in bytes: the ``end`` of a line that was read before.
         number: the number of that line.
-        chain: the chain as it was after that line; it goes on.
+        chain: the chain as it was after that line; it is changed here.
+
+    Raises:
+        DataError: a check is wrong; the message names file:line.
     """
     chain = chain or Chain()
     try:
@@ -128,15 +132,15 @@ def read_lines(path: Path, what: str, *, start: int = 0, number: int = 0, chain:
 
 
 def check_lines(path: Path, what: str) -> bool:
-    """Whether every line carries a check (an empty file's do); `DataError` names file:line where one does not fit."""
+    """Whether every line has a check (True for an empty file); `DataError` names file:line where a check is wrong."""
     checked = True
-    for line in read_lines(path, what):  # all of them: `all` would stop at the first without a check
+    for line in read_lines(path, what):  # not `all`: it would stop at the first line without a check
         checked = checked and line.checked
     return checked
 
 
 def write_whole(file: BinaryIO, content: bytes | bytearray) -> None:
-    """Write all of it and make it durable. A disk that fills up takes a part first and reports no error for it."""
+    """Write all of ``content`` and make it durable; a full disk may take a part of it without an error."""
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]
@@ -145,7 +149,7 @@ def write_whole(file: BinaryIO, content: bytes | bytearray) -> None:
 
 
 def repair(path: Path) -> int:
-    """Cut a file back to its last whole line; returns the bytes cut. A missing file is made."""
+    """Cut a file back to its last whole line and return the number of bytes cut; a missing file is created."""
     try:
         file = path.open("a+b")
     except OSError as error:
@@ -168,14 +172,14 @@ def repair(path: Path) -> int:
 
 
 class FileMark(Struct, frozen=True, kw_only=True):
-    """How far a file had been written, and what it held."""
+    """The length of a file at some moment, and the digest of its content."""
 
     bytes: int
     sha256: str
 
 
 def mark_of(path: Path) -> FileMark:
-    """The whole file as it is now; a missing one is empty."""
+    """The mark of the whole file as it is now; a missing file counts as empty."""
     if not path.exists():
         return FileMark(bytes=0, sha256=hashlib.sha256().hexdigest())
     with path.open("rb") as file:
@@ -183,7 +187,7 @@ def mark_of(path: Path) -> FileMark:
 
 
 def fits(path: Path, mark: FileMark) -> bool:
-    """Whether the file begins with what was marked."""
+    """Whether the file still begins with the content that the mark was made from."""
     digest, left = hashlib.sha256(), mark.bytes
     if path.exists():
         with path.open("rb") as file:

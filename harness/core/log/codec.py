@@ -1,8 +1,8 @@
-"""Events, and records of other files, <-> lines of JSON, reversibly for any text.
+"""Events and records of other files to lines of JSON and back, without loss for any text.
 
 JSON has no place for lone surrogates, which Python strings can hold. U+E000 (a private-use character) is the escape:
-a lone surrogate becomes U+E000 and four hex digits, U+E000 itself is doubled. Lines without either character, which
-is nearly all of them, take the plain msgspec path.
+a lone surrogate becomes U+E000 and four hex digits, and U+E000 itself is doubled. Nearly all lines hold neither;
+msgspec encodes and decodes them directly.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One episode put together from its events, and the states in which its decisions were taken.
+"""One episode built from its events, and the states in which its decisions were taken.
 
-The log stores what each turn added; s_t is the fold of what came before (`Episode.states`). Everything that reads logs
-(learner, evaluation, replay, report) goes through here.
+The log stores what each turn added. The state s_t is computed from the events before turn t (`Episode.states`).
+Learner, evaluation, replay and report read episodes through this module.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.core.messages import (
 
 
 class Episode(Struct, frozen=True, kw_only=True):
-    """What is known of one episode; ``ended`` is None while it runs."""
+    """The events of one episode so far; ``ended`` is None while it runs."""
 
     started: EpisodeStarted
     opening: Opening | None = None
@@ -40,7 +40,7 @@ class Episode(Struct, frozen=True, kw_only=True):
 
     @property
     def steps(self) -> tuple[Opening | Transition | EpisodeEnded, ...]:
-        """The events after its start, in order: those that cost calls and seconds."""
+        """The events after its start, in order; only these cost calls and seconds."""
         return tuple(event for event in (self.opening, *self.transitions, self.ended) if event is not None)
 
     @property
@@ -80,13 +80,13 @@ def played(transition: Transition) -> Turn:
 
 
 class Assembler:
-    """Events in log order -> episodes. A second `EpisodeStarted` of an id drops the unfinished first attempt."""
+    """Builds episodes from events in log order; a second `EpisodeStarted` of an id drops the unfinished attempt."""
 
     def __init__(self) -> None:
         self._open: dict[str, list[Event]] = {}
 
     def add(self, event: Event) -> Episode | None:
-        """Take one event; returns the episode if this event ended it."""
+        """Add one event; returns the episode if this event ends it, otherwise None."""
         match event:
             case EpisodeStarted():
                 self._open[event.episode] = [event]

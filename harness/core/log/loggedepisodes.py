@@ -1,7 +1,8 @@
-"""The finished episodes of a log as a sequence that is read from the file as it is used.
+"""The finished episodes of a log as a sequence; each is read from the file when it is used.
 
-Kept in memory is where an episode's lines stand: some hundred bytes instead of the 16 KiB of the episode. So a run, and
-what reads its log, needs hardly more memory after 20,000 episodes than after 200; what a caller keeps comes on top.
+Memory holds only the places of an episode's lines in the file: about a hundred bytes instead of the 16 KiB of the
+episode. A run with 20,000 episodes therefore needs hardly more memory than one with 200. Episodes that a caller keeps
+need memory of their own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Struct, W
 
 
 class _Place(Struct, frozen=True, kw_only=True, gc=False):
-    """Where one finished episode stands."""
+    """The place of one finished episode in the file."""
 
     phase: str
     index: int
@@ -32,7 +33,7 @@ class _Place(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class LoggedEpisodes(Sequence[Episode]):
-    """Finished episodes of a log in some order; each is read whenever it is asked for."""
+    """Finished episodes of a log in some order; each access reads the file again."""
 
     def __init__(self, path: Path, places: Mapping[str, _Place], order: Sequence[str]) -> None:
         """Made by `EpisodeIndex`."""
@@ -42,20 +43,20 @@ class LoggedEpisodes(Sequence[Episode]):
 
     @property
     def counts(self) -> Counter[str]:
-        """Phase -> episodes."""
+        """The number of episodes by phase."""
         return Counter(self._places[name].phase for name in self._order)
 
     def of(self, *phases: str) -> LoggedEpisodes:
-        """Those of some phases, in the order in which they are here."""
+        """The episodes of the given phases, in the same order as here."""
         return self.only(name for name in self._order if self._places[name].phase in phases)
 
     def only(self, names: Iterable[str]) -> LoggedEpisodes:
-        """These, in this order; `KeyError` for one that is not there."""
+        """The episodes with these ids, in this order; `KeyError` for an unknown id."""
         order = tuple(names)
         return LoggedEpisodes(self.path, {name: self._places[name] for name in order}, order)
 
     def get(self, name: str) -> Episode | None:
-        """One by id; None where it is not there."""
+        """The episode with this id; None where there is none."""
         return self._read_one(name) if self.has(name) else None
 
     def has(self, name: str) -> bool:
@@ -92,15 +93,16 @@ class LoggedEpisodes(Sequence[Episode]):
         events = []
         for start in array("q", self._places[name].starts):
             file.seek(start)
-            # The checksums were compared when the log was gone through.
+            # `refresh` has already compared the checksums.
             events.append(decode_event(record_of(file.readline())))
         return build(events)
 
 
 class EpisodeIndex(LoggedEpisodes):
-    """All finished episodes of a log that were not withdrawn, by phase and index; none where there is no file.
+    """All finished episodes of a log that were not withdrawn, in order of phase and index; empty without a file.
 
-    A damaged line, one that is no event, and a duplicated or orphaned record are a `DataError`, in `refresh` too.
+    Both the constructor and `refresh` raise `DataError` for a damaged line, for a line that is no event, and for a
+    duplicated or orphaned record.
     """
 
     def __init__(self, path: Path) -> None:
@@ -114,7 +116,7 @@ class EpisodeIndex(LoggedEpisodes):
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what was appended since the log was gone through last."""
+        """Read the lines that were appended since the last reading."""
         if not self.path.exists():
             return
         for line in read_lines(self.path, "the event log", start=self._end, number=self._number, chain=self._chain):

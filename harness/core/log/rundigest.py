@@ -1,7 +1,7 @@
-"""The digest of a run: what was played, without what depends on clock, network and cache.
+"""The digest of a run: what was played, without anything that depends on clock, network or cache.
 
-Two equal runs have one digest, and a run keeps the digest that it had when it was made. A field that an event gets
-later therefore enters the digest only where it does not have its default; those of the first format always do.
+Two equal runs have the same digest, and the digest of an old run never changes. So a field that was added to an event
+later is part of the digest only where its value is not its default. Fields of the first format are always part of it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,14 @@ _FIRST_FORMAT = {
 
 
 def run_digest(episodes: Iterable[Episode]) -> str:
-    """SHA-256 of finished episodes, which must come by phase and index (`ValueError` otherwise)."""
+    """SHA-256 (hex) of finished episodes.
+
+    Args:
+        episodes: in order of phase and index.
+
+    Raises:
+        ValueError: the episodes are in another order.
+    """
     digest = hashlib.sha256()
     last = ("", -1)
     for episode in episodes:
@@ -63,7 +70,7 @@ def _timeless(value: Any) -> Any:
 
 @cache
 def _shape(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
-    """The tag, and (name, default at which it is left out) of every field that counts."""
+    """The tag of a struct, and (name, default) of each of its fields in the digest; a default value is left out."""
     config = kind.__struct_config__
     tag = {config.tag_field: config.tag} if config.tag_field else {}
     always = _FIRST_FORMAT.get(kind.__name__, set())

@@ -1,4 +1,4 @@
-"""A run directory: made aside and renamed into place, locked by one process, with fixed names inside."""
+"""A run directory: created under another name, then renamed; locked by one process; with fixed file names."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def default_name(name: str) -> str:
 
 
 def refuse_existing(path: Path) -> None:
-    """`InputError` where something stands already."""
+    """Raise `InputError` where the path exists already."""
     if path.is_symlink() or path.exists():
         raise InputError(f"the run directory {path} already exists; resume it, or name another")
 
 
 def create(path: Path, config: bytes) -> Path:
-    """Make a run directory that holds ``config.json`` from its first instant; refuses one that exists."""
+    """Make a run directory that holds ``config.json`` from the start; `InputError` where the path exists already."""
     refuse_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def create(path: Path, config: bytes) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the directory for this process; a second process is refused and told who holds it."""
+    """Lock the directory for this process; for a second process, raise `InputError` with the first one's id."""
     try:
         file = (path / "lock").open("a+", encoding="ascii")
     except OSError as error:
@@ -67,7 +67,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write aside, fsync, rename, fsync the folder: after a crash the file is the old or the new one."""
+    """Replace a file so that after a crash it is the old or the new one: temporary file, fsync, rename, fsync."""
     aside = path.with_name(f".{path.name}.new")
     try:
         with aside.open("wb") as file:
@@ -90,7 +90,7 @@ def fsync_folder(path: Path) -> None:
 
 
 def read_if_there(path: Path, kind: type[T], what: str) -> T | None:
-    """A JSON file as a struct; None where there is none yet, `DataError` where it is not ``what`` it should be."""
+    """A JSON file as a struct; None where there is no file, `DataError` where its content is not ``what``."""
     if not path.exists():
         return None
     try:

@@ -1,12 +1,12 @@
-"""Plain HTTP/1.1 for httpx2 on trio: one connection a request under way, idle ones on a stack.
+"""Plain HTTP/1.1 for httpx2 on trio: one connection for each request under way; idle connections wait on a stack.
 
 The stock pool looks through all of its connections on every request, so its cost grows with their number. The caller
 bounds how many requests are under way (`harness.core.model.limit`), so the pool needs no bound and no queue of its own.
 A connection whose request failed or was cancelled is closed, never reused.
 
-Responses are parsed by httptools (C), a new parser for each, so that no state of one reaches the next; the socket is
-waited for with trio and read without it, since a reply is never there at once and trio's own streams pay a second
-round of the event loop for what is. Figures: ``benchmarks/RESULTS.md``.
+httptools (C) parses the responses. Each response has a new parser, so no state of one reaches the next. trio waits
+until the socket is readable, and the read itself is a plain ``recv``: trio's own streams would cost a second round of
+the event loop. Figures: ``benchmarks/RESULTS.md``.
 
 Left out: TLS, HTTP/2, proxies (`llm.py` uses httpx2's own transport for https), time limits (callers hold a cancel
 scope) and retries (`retry.py`).
@@ -34,7 +34,7 @@ _IDLE_S = 60.0
 
 
 class Post(NamedTuple):
-    """Where requests go and what stands before each body: made once, used for every call."""
+    """The address of requests and the bytes in front of each body; made once, used for every call."""
 
     origin: tuple[str, int]
     head: bytes
@@ -50,7 +50,7 @@ class Reply(NamedTuple):
 
 
 class _Answer:
-    """One response as httptools tells of it."""
+    """One response, filled by the callbacks of httptools."""
 
     __slots__ = ("_interim", "_parser", "complete", "headers", "keep_alive", "parts", "size", "status", "surplus")
 
@@ -67,7 +67,7 @@ class _Answer:
         self._parser.feed_data(data)
 
     def release(self) -> None:
-        """Let go of the parser, which holds this object's methods: a cycle that only the collector would end."""
+        """Drop the parser: it and this object refer to each other, and only the garbage collector would free them."""
         del self._parser
 
     def on_message_begin(self) -> None:
@@ -93,7 +93,7 @@ class _Answer:
         self.complete = not self._interim
 
     def ended_by_close(self) -> bool:
-        """Whether the end of the connection is the end of this body, which no header bounds."""
+        """Whether the body ends where the connection ends, because no header gives its length."""
         return self.status > 0 and not any(
             name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers
         )
@@ -117,12 +117,12 @@ class _Connection:
         self._reusable = False
         await self._send(head, body)
         if _QUICKACK is not None:
-            # asyncio leaves Nagle's algorithm on for listeners that it is handed (vLLM hands uvicorn one), and uvicorn
-            # writes head and body apart: the body then waits for our delayed acknowledgement, 40 ms a call (measured:
-            # median 48 ms, with this 0.5 ms). The kernel forgets the option, so it is set for each answer.
+            # asyncio leaves Nagle's algorithm on for a listener made by somebody else (vLLM makes uvicorn's). uvicorn
+            # writes head and body apart, so the body waits for our delayed acknowledgement: 40 ms a call. Measured
+            # median: 48 ms without this option, 0.5 ms with it. The kernel forgets it, so it is set for each answer.
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         data = await self._receive()
-        answer = _Answer()  # only now: hundreds of parsers that wait for a model would be megabytes
+        answer = _Answer()  # made late: hundreds of waiting parsers would take megabytes
         try:
             while True:
                 if not data:
@@ -143,7 +143,7 @@ class _Connection:
     async def _send(self, head: bytes, body: bytes) -> None:
         sent = 0
         with suppress(BlockingIOError):
-            # One write a request, so one segment where it fits, and no copy of the body while its answer is awaited.
+            # One write for each request, so one segment if it fits. The body is not kept after it is sent.
             sent = self._socket.sendmsg((head, body))
         if sent == len(head) + len(body):
             return
@@ -181,7 +181,7 @@ def _origin(url: httpx2.URL) -> tuple[str, int]:
 
 
 class PlainTransport(httpx2.AsyncBaseTransport):
-    """An httpx2 transport for ``http://`` URLs; `statistics` tells how many connections were opened and lie idle."""
+    """An httpx2 transport for ``http://`` URLs; `statistics` counts the connections opened and those idle."""
 
     def __init__(self) -> None:
         self._idle: dict[tuple[str, int], deque[_Connection]] = {}
@@ -200,7 +200,15 @@ class PlainTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(status, headers=list(headers), content=content, request=request)
 
     async def send(self, to: Post, body: bytes) -> Reply:
-        """One POST without httpx2's objects, which cost as much as the exchange; raises `httpx2.TransportError`."""
+        """One POST without httpx2's objects, which cost as much time as the exchange itself.
+
+        Args:
+            to: the prepared address and head (`post`).
+            body: the bytes of the body.
+
+        Raises:
+            httpx2.TransportError: the exchange failed.
+        """
         return await self._exchange(to.origin, b"%b%d\r\n\r\n" % (to.head, len(body)), body)
 
     async def _exchange(self, origin: tuple[str, int], head: bytes, body: bytes) -> Reply:
@@ -227,13 +235,13 @@ class PlainTransport(httpx2.AsyncBaseTransport):
         return reply
 
     async def aclose(self) -> None:
-        """Close the idle connections; those of requests under way end with their requests."""
+        """Close the idle connections; a connection in use is closed when its request ends."""
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
 
     def _reuse(self, idle: deque[_Connection]) -> _Connection | None:
-        # The oldest lie on the left; the newest is taken, so that few stay warm and the rest can go.
+        # The oldest is on the left. The newest is taken, so few connections stay in use and the others can be closed.
         while idle and trio.current_time() - idle[0].idle_since > _IDLE_S:
             idle.popleft().close()
         while idle:
