@@ -51,6 +51,15 @@ def test_before_anything_is_known_every_value_is_0_and_the_critic_is_not_ready()
     assert critic.ready
 
 
+def test_what_it_keeps_has_names_and_fades_by_half_in_300_episodes() -> None:
+    critic = Critic(1)
+    critic.add(torch.tensor([[2.0]]), [3.0], 5)
+    critic.add(torch.zeros(0, 1), [], 300)
+    expected = {"gram": [[2.0, 1.0], [1.0, 0.5]], "moment": [3.0, 1.5], "episodes": 305}
+    assert {name: tensor.tolist() for name, tensor in critic.state().items()} == expected
+    assert READY_EPISODES == 64
+
+
 def test_a_restored_critic_goes_on_to_the_last_bit() -> None:
     critic, twin = Critic(WIDTH), Critic(WIDTH)
     critic.add(*batch(1), 50)

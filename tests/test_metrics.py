@@ -45,6 +45,8 @@ def test_conversation_success_is_the_evaluators_word_and_strictly_above_tau() ->
     assert metrics.conversation_success(evaluated(lost, 0.751), 0.75) == 1.0
     assert metrics.judge_success(lost) == 1.0
     assert metrics.judge_success(episode(0.9, stop="user")) == 0.0
+    assert metrics.judge_success(episode(None, 0.9, stop="judge")) == 1.0
+    assert metrics.judge_success(episode(None, None, stop="judge")) is None
 
 
 def test_acceptance_in_any_turn() -> None:

@@ -21,12 +21,16 @@ ROOT = Path(__file__).parent.parent
 EVALUATION = "harness.app.evaluation"
 TARGETS: dict[str, tuple[str, ...]] = {
     "learner.returns": ("test_returns.py",),
+    "learner.gae": ("test_gae.py",),
+    "learner.critic": ("test_critic.py",),
     "learner.objective": ("test_objective.py",),
     "learner.offpolicy": ("test_offpolicy.py", "test_offpolicy_formulas.py"),
     "experts.reward": ("test_reward.py",),
     f"{EVALUATION}.metrics": ("test_metrics.py",),
     f"{EVALUATION}.persuasion": ("test_dialogue_measures.py",),
     f"{EVALUATION}.credibility": ("test_dialogue_measures.py",),
+    f"{EVALUATION}.scales": ("test_statistics.py",),
+    f"{EVALUATION}.statistics": ("test_statistics.py",),
     f"{EVALUATION}.two_way": ("test_two_way.py", "test_two_way_formulas.py"),
 }
 """Module -> the tests that guard it."""

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.app.evaluation.two_way import Difference, compare_ratios, compare_two_way, ratio_two_way
+from harness.app.evaluation.scales import RATE
+from harness.app.evaluation.statistics import newcombe, wilson
+from harness.app.evaluation.two_way import (
+    Difference,
+    compare_ratios,
+    compare_two_way,
+    estimate_two_way,
+    ratio_two_way,
+)
 
 Cells = dict[tuple[int, int], float]
 """(seed, scenario) -> a number, where there is one."""
@@ -18,8 +26,8 @@ def cells(table: np.ndarray) -> Cells:
     return {(s, n): float(x) for (s, n), x in np.ndenumerate(table) if not math.isnan(x)}
 
 
-def written_out(values: Cells, pairs: int) -> Difference:
-    """The mean, its interval and its test: V = V_seed + V_scenario - V_cell, Satterthwaite's degrees of freedom."""
+def chance(values: Cells) -> tuple[float, float, float]:
+    """The mean, its variance V = V_seed + V_scenario - V_cell, Satterthwaite's degrees of freedom."""
     n = len(values)
     mean = sum(values.values()) / n
     moved = {key: value - mean for key, value in values.items()}
@@ -39,6 +47,12 @@ def written_out(values: Cells, pairs: int) -> Difference:
     else:
         whole = max(seed + scenario - cell, seed, scenario, cell)
         freedom = min(whole**2 / (seed**2 / (seeds - 1) + scenario**2 / (scenarios - 1)), n - 1.0)
+    return mean, whole, freedom
+
+
+def written_out(values: Cells, pairs: int) -> Difference:
+    """The mean, its interval and its test."""
+    mean, whole, freedom = chance(values)
     half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(whole)
     p = 2 * float(stats.t.sf(abs(mean) / math.sqrt(whole), freedom))
     return Difference(mean=mean, low=mean - half, high=mean + half, n=pairs, p=p)
@@ -90,6 +104,49 @@ def test_without_pairs_or_chance_there_is_no_test():
     for sure in (np.full((2, 2), 3.0), np.array([[3.0]])):
         found = compare_two_way(sure, np.zeros_like(sure))
         assert (found.mean, found.low, found.p, found.n) == (3.0, None, None, sure.size)
+
+
+@pytest.mark.parametrize(("count", "why"), [(1, ""), (2, "all alike"), (3, "all alike")])
+def test_several_values_without_an_interval_say_why(count, why):
+    sure = np.full((1, count), 3.0)
+    assert estimate_two_way(sure).why == compare_two_way(sure, np.zeros_like(sure)).why == why
+    found = ratio_two_way(sure, sure)
+    assert (found.mean, found.low, found.high, found.n, found.why) == (1.0, None, None, count, why)
+
+
+def test_a_ratio_over_two_values_that_may_be_0_has_no_interval():
+    assert ratio_two_way(np.ones((1, 2)), np.array([[1.0, -0.5]])).why == "too few"
+
+
+RATES = {
+    "full": np.array([[1, 0, 1, 1, 0, 1.0], [1, 1, 0, 1, 0, 1], [0, 0, 1, 1, 0, 0]]),
+    "two seeds": np.array([[1, 0, 0, 1, 0.0], [1, 1, 0, 1, 0]]),
+    "holes": np.array([[1, 0, 1, math.nan, 0, 0], [1, math.nan, 0, 1, 0, 0], [math.nan, 0, 0, 1, 0, 1]]),
+}
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_a_rate_over_seeds_gets_wilsons_interval_at_its_effective_size(name):
+    mean, whole, freedom = chance(cells(RATES[name]))
+    low, high = wilson(mean, mean * (1 - mean) / whole, float(stats.t.ppf(0.975, freedom)))
+    found = estimate_two_way(RATES[name], RATE)
+    assert (found.mean, found.low, found.high) == pytest.approx((mean, low, high), rel=1e-9)
+
+
+def test_one_seed_with_a_hole_is_one_run():
+    ours, theirs = holed(np.array([[1.0, 0.0, 1.0, 1.0, 0.0]]), (0, 4)), np.array([[0.0, 0.0, 1.0, 0.0, 1.0]])
+    found = estimate_two_way(ours, RATE)
+    assert (found.low, found.high) == pytest.approx(wilson(0.75, 4))
+    compared = compare_two_way(ours, theirs, RATE)
+    assert (compared.low, compared.high) == pytest.approx(newcombe(ours[0, :4], theirs[0, :4]))
+
+
+def test_rates_over_several_seeds_are_compared_as_numbers_are():
+    ours, theirs = RATES["full"], RATES["full"][::-1, ::-1]
+    assert compare_two_way(ours, theirs, RATE) == compare_two_way(ours, theirs)
+    both = RATES["two seeds"][:, :4].repeat(5, axis=1)
+    other = 1.0 - both[::-1]
+    assert compare_two_way(both, other, RATE) == compare_two_way(both, other)
 
 
 def ratio(a: Cells, b: Cells) -> tuple[float, Cells]:

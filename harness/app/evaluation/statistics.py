@@ -7,8 +7,8 @@ this file where there is one seed.
 - A rate gets Wilson's interval, a paired difference of rates Newcombe's (1998, method 10: square-and-add of the two
   Wilson intervals with the correlation of the pairs). Both stay on their scale whatever the sample.
 - Anything else gets Student's t. It holds only for samples large enough; where it would leave the measure's scale, the
-sample is too small and no interval is given: *too few*. An interval cut to the scale would look more precise than it
-is.
+  sample is too small and no interval is given: *too few*. An interval cut to the scale would look more precise than it
+  is.
 - Where all values are alike there is nothing to estimate an interval from, but for rates: *all alike*.
 """
 

@@ -100,7 +100,7 @@ def ratio_two_way(numerators_SN: Table, denominators_SN: Table) -> Estimate:
         return msgspec.structs.replace(NOTHING, n=n)
     ratio = float(numerators_SN[both].sum()) / total
     if not _clear_of_zero(np.where(both, denominators_SN, np.nan)):
-        return Estimate(mean=ratio, low=None, high=None, n=n, why="too few" if n > 1 else "")
+        return Estimate(mean=ratio, low=None, high=None, n=n, why="too few")
     half = _half_width(ratio_residuals(numerators_SN, denominators_SN))
     if half is None:
         return Estimate(mean=ratio, low=None, high=None, n=n, why="all alike" if n > 1 else "")
