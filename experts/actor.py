@@ -1,10 +1,10 @@
 """The Actor (Eq. 5): writes the recommender's message under the planner's strategy, with preferences and candidates.
 
-It also reads the dialogue (decision 10). Its reply is one JSON object, text and the numbers of the recommended
-candidates (decision 13), which the server is asked to enforce by a schema. A broken reply is asked for once more with
-another seed, then the turn fails as data: prose where an object was enforced means that the enforcement does not work,
-and taking it would hide that. A reply cut at the token limit is no broken reply: its text counts and the client records
-the truncation. Left out: reading the object (``experts.replies``).
+It also reads the dialogue (decision 10). Its reply is one JSON object: the text and the numbers of the recommended
+candidates (decision 13). The request asks the server to enforce this by a schema. A broken reply is asked for once more
+with another seed; then the turn fails. Prose in place of the object is not accepted: it shows that the enforcement does
+not work. A reply that is cut at the token limit is not broken: its text counts, and the client records the cut.
+Left out: reading the object (``experts.replies``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROLE = "actor"
 
 
 class Actor:
-    """Writes messages; ``strategies`` are the run's, to look up the description of a decision's key."""
+    """Writes messages; ``strategies`` are the run's and give the description of a strategy's key."""
 
     def __init__(
         self,
@@ -41,9 +41,20 @@ class Actor:
     async def speak(
         self, state: State, *, strategy: str | None, preferences: str = "", candidates: tuple[Item, ...] = ()
     ) -> ActorReply:
-        """The message and what it recommends; ``strategy`` None lets the actor choose its own way.
+        """Write the recommender's message.
 
-        `ReplyError` where no try gave a readable object; ids in the reply are always candidates'.
+        Args:
+            state: s_t.
+            strategy: the key of the planner's strategy; None lets the actor choose its own way.
+            preferences: the reasoner's lines; "" without a reasoner.
+            candidates: the items that the actor may recommend, best first.
+
+        Returns:
+            The message and the ids of the recommended items, all of them candidates'.
+
+        Raises:
+            ReplyError: no try gave a readable object.
+            CallError: the call failed.
         """
         messages = actor_messages(
             state,

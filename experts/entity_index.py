@@ -44,7 +44,7 @@ _log = structlog.get_logger()
 
 
 class EntityIndex:
-    """Unit vectors of items and their nearest neighbours; immutable, safe to search from several threads."""
+    """Unit vectors (N, H) of items and the search in them; immutable, safe to search from several threads."""
 
     def __init__(self, ids: Sequence[str], vectors: Vectors, *, graph: hnswlib.Index | None = None) -> None:
         self.ids = tuple(ids)
@@ -53,7 +53,7 @@ class EntityIndex:
         self._graph = graph
 
     def nearest(self, query: Vectors, k: int) -> NDArray[np.intp]:
-        """Rows of the ``k`` items (all, if there are fewer) closest to a unit vector (H,) by cosine, best first."""
+        """Rows of the ``k`` items closest to a unit vector (H,) by cosine, best first; all rows if there are fewer."""
         k = min(k, len(self.ids))
         if self._graph is None:
             return np.argsort(-(self.vectors @ query), kind="stable")[:k]  # ties: the knowledge graph's order
@@ -68,7 +68,7 @@ class EntityIndex:
 
 
 def item_text(item: Item) -> str:
-    """What of an item is embedded: ``title (year). genres. directors. stars``."""
+    """The text of an item that is embedded: ``title (year). genres. directors. stars``."""
     parts = (item.name, *(", ".join(values) for values in (item.genres, item.directors, item.stars)))
     return ". ".join(part for part in parts if part)
 
@@ -81,10 +81,17 @@ def build_index(
     cache_dir: Path | None = None,
     progress: OnStep | None = None,
 ) -> EntityIndex:
-    """The index of a graph's items, from ``cache_dir`` if it is there; blocks, for minutes with thousands of new items.
+    """The index of a graph's items. It blocks, for minutes with thousands of new items.
 
-    ``embed``: text -> unit vector (H,). A cache that cannot be read or written costs a warning, never the run.
-    `InputError` where the encoder's vectors are unusable.
+    Args:
+        graph: the items.
+        embed: text -> unit vector (H,).
+        model_sha256: the encoder's digest, a part of the cache's name.
+        cache_dir: where the index is kept; a cache that cannot be read or written gives only a warning.
+        progress: told about the embedding of items.
+
+    Raises:
+        InputError: the encoder's vectors are unusable.
     """
     exact = len(graph.items) <= EXACT_UP_TO
     cache = None if cache_dir is None else _Cache(cache_dir, graph.sha256, model_sha256)
@@ -173,7 +180,7 @@ class _Cache:
         return content
 
     def save(self, vectors: Vectors, search: hnswlib.Index | None) -> None:
-        """Each file aside, then renamed into place, the manifest last."""
+        """Write each file under a temporary name, then rename it; the manifest comes last."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             buffer = io.BytesIO()

@@ -55,8 +55,14 @@ class RetrieverQuery(Struct, frozen=True, kw_only=True):
 
 
 class FactRetriever:
-    """Searches one graph. ``embed``: text -> unit vector (H,) of the encoder that the index was built with.
-    ``candidates``: K, items offered to the actor."""
+    """Searches one graph.
+
+    Args:
+        graph: the items and their facts.
+        index: the vectors of the same items in the same order.
+        embed: text -> unit vector (H,), by the encoder that the index was built with.
+        candidates: K, the number of items offered to the actor.
+    """
 
     def __init__(self, graph: KnowledgeGraph, index: EntityIndex, embed: Embed, *, candidates: int) -> None:
         if index.ids != tuple(item.id for item in graph.items):
@@ -66,16 +72,20 @@ class FactRetriever:
         self._candidates = candidates
         self._row = {item_id: row for row, item_id in enumerate(index.ids)}
         self._embed = embed
-        # Each step is one of dict's own, so several threads may share it; at worst a text is embedded twice.
+        # Every access is one atomic step of dict, so threads may share it; at worst a text is embedded twice.
         self._vectors: dict[str, Vectors] = {}
         self._rows_with = lru_cache(maxsize=None)(self._find_rows_with)
 
     def retrieve(self, batch: Sequence[RetrieverQuery]) -> tuple[Evidence | ExpertError, ...]:
-        """One `Evidence` a query, in order; call it in a worker thread where it `blocks`."""
+        """Rank the items for each query (Eq. 4); call it in a worker thread where it `blocks`.
+
+        Returns:
+            For each query, in order, the ranking and the facts of the first K items, or the error of that query.
+        """
         return tuple(self._retrieve(query) for query in batch)
 
     def blocks(self, batch: Sequence[RetrieverQuery]) -> bool:
-        """Whether `retrieve` would hold up the event loop: by an encoder's pass, or by scoring very many items."""
+        """Whether `retrieve` would block the event loop, by running the encoder or by scoring very many items."""
         many = len(self._index.ids) > _MANY_ITEMS
         return many or any(_text_of(query, read_preferences(query.preferences)) not in self._vectors for query in batch)
 
@@ -96,7 +106,7 @@ class FactRetriever:
         rows = np.flatnonzero(ranked)
         scores = share
         for model in models:
-            # A model film's own attributes; its title in the wishes also draws the query's vector to it.
+            # The attributes of a film named as a model; its title in the wishes also moves the query's vector to it.
             alike = self._graph.attributes(model)
             scores = scores + _MODEL_FILM * self._count(alike) / max(len(alike), 1) / len(models)
         scores = scores - self._count(avoided)
@@ -122,7 +132,7 @@ class FactRetriever:
     def _count(self, attributes: Iterable[Attribute]) -> NDArray[np.float64]:
         """(N,): how many of the attributes each item has."""
         counts = np.zeros(len(self._index.ids))
-        # A set's order differs from process to process; sums of ones do not.
+        # The order of a set differs from process to process; a sum of ones does not depend on it.
         for attribute in attributes:
             counts[self._rows_with(attribute)] += 1.0
         return counts

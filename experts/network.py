@@ -1,9 +1,9 @@
 """The Network-of-Experts as one `Recommender`: Algorithm 1's recommender side, each expert a lane of its own.
 
-At turn t the Planner and the Preference Reasoner work side by side from the same state; the retriever follows the
-preferences, the actor all three. The Planner therefore sees preferences and facts of earlier turns only. The Reward
-expert is the fifth lane, and the network its `Judge`. Experts are plain classes that know no lane; here they get their
-inboxes, batches and limits. Switches for ablations: leave an expert out (None).
+At turn t the Planner and the Preference Reasoner work at the same time, from the same state. The retriever waits for
+the preferences, and the actor for all three. So the Planner sees only the preferences and facts of earlier turns.
+The Reward expert is the fifth lane, and the network is a `Judge` through it. Experts are plain classes that know no
+lane; here they get inboxes, batches and limits. An ablation leaves an expert out (None).
 
 Left out: the conversation itself (``harness.core.conversation``) and the experts' own work.
 """
@@ -32,7 +32,7 @@ B = TypeVar("B")
 
 
 class ActorQuery(Struct, frozen=True, kw_only=True):
-    """What the actor's message is written from."""
+    """The input of the actor for one message."""
 
     state: State
     strategy: str | None
@@ -41,12 +41,18 @@ class ActorQuery(Struct, frozen=True, kw_only=True):
 
 
 class NetworkOfExperts:
-    """Planner, reasoner, retriever, actor and reward expert at work for many conversations at once.
+    """Planner, reasoner, retriever, actor and reward expert, for many conversations at once.
 
-    ``planner`` None: the actor chooses its own way, turns carry no decision. ``reasoner`` None: no preferences, the
-    retriever searches with the seeker's last messages. ``retriever`` None: no candidates, no facts, an empty ranking.
-    ``reward`` None: the network is no judge. ``max_batch``: items that one lane takes at a time. ``max_in_flight``:
-    role -> calls that its model is sent at a time. ``capacity``: places in each inbox, beyond which callers wait.
+    Args:
+        actor: writes the messages.
+        planner: None lets the actor choose its own way; turns then have no decision.
+        reasoner: None gives no preferences; the retriever then searches with the seeker's last messages.
+        retriever: None gives no candidates, no facts and an empty ranking.
+        reward: None makes the network no judge.
+        max_batch: items that one lane takes at a time.
+        max_in_flight: role -> most calls under way to its model.
+        capacity: places in each inbox; further callers wait.
+        run_sync: runs a batch that blocks; by default a worker thread of the lane.
     """
 
     def __init__(
@@ -106,9 +112,9 @@ class NetworkOfExperts:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[NetworkOfExperts]:
-        """The network at work while the block runs; what is under way at its end is cancelled.
+        """Run the network while the block runs; cancel the requests under way at its end.
 
-        What the block raises comes out as itself, not in a group.
+        An exception of the block is raised as it is, not in a group.
         """
         try:
             async with trio.open_nursery() as nursery:
@@ -121,7 +127,7 @@ class NetworkOfExperts:
             raise
 
     def at(self, version: int) -> Recommender:
-        """The network with the acting policy version of one conversation."""
+        """A recommender for one conversation: this network with a fixed policy version."""
         return _Pinned(self, version)
 
     async def score(self, state: State) -> Score:
@@ -131,7 +137,7 @@ class NetworkOfExperts:
         return await self._reward.ask(state)
 
     async def respond(self, state: State, policy_version: int) -> RecommenderTurn:
-        """One turn of Algorithm 1; an expert's `ExpertError` comes out as itself."""
+        """One turn of Algorithm 1; raises an expert's `ExpertError` as it is, not in a group."""
         decision, preferences = await _side_by_side(self._decide(state, policy_version), self._infer(state))
         evidence = await self._retrieve(state, preferences)
         spoken = await self._actor.ask(
@@ -177,9 +183,9 @@ class _Pinned:
 
 
 async def _side_by_side(beside: Awaitable[A], own: Awaitable[B]) -> tuple[A, B]:
-    """Both results. The first expected failure cancels the other and comes out as itself, not in a group.
+    """Both results. The first expected failure cancels the other task and is raised as it is, not in a group.
 
-    Only one of the two needs a task of its own; with hundreds of conversations the other one would be a megabyte.
+    Only one of the two has a task of its own: with hundreds of conversations, a second task would cost a megabyte.
     """
     results: list[A] = []
     failures: list[HarnessError] = []

@@ -1,8 +1,8 @@
 """The Planner (C0): samples a strategy h_t ~ pi(.|s_t) and records the whole acting distribution.
 
-One uniform per (conversation, turn) and the inverse CDF turn a distribution into a choice, so the same scenario meets
-the same luck under every policy. States are taken one at a time, because a padded batch changes the last bits of a
-forward pass and with them the digest of a run; a batch saves trips to the worker thread only.
+The inverse CDF turns the distribution and one uniform per (conversation, turn) into a choice, so a scenario gets the
+same random numbers under every policy. States go through the policy one at a time, because a padded batch changes the
+last bits of a forward pass and with them the digest of a run. A batch only saves trips to the worker thread.
 Left out: the policies (``learner.policy``) and their versions' life (``learner.reinforce``).
 """
 
@@ -37,11 +37,15 @@ class PolicyPlanner:
         self._strategies = strategies
 
     def decide(self, batch: Sequence[PlannerQuery]) -> tuple[Decision | ExpertError, ...]:
-        """One decision a query, in order; runs the policy, so call it in a worker thread where it `blocks`."""
+        """Draw a strategy for each query; runs the policy, so call it in a worker thread where it `blocks`.
+
+        Returns:
+            For each query, in order, its decision, or the error of that query.
+        """
         return tuple(self._decide(query) for query in batch)
 
     def blocks(self, batch: Sequence[PlannerQuery]) -> bool:
-        """Whether `decide` would hold up the event loop: one look, since the versions of a run are of one kind."""
+        """Whether `decide` would block the event loop; one query shows it, as all versions of a run are of one kind."""
         return not isinstance(self._policy_at(batch[0].policy_version), Immediate)
 
     def _decide(self, query: PlannerQuery) -> Decision | ExpertError:
@@ -64,7 +68,15 @@ class PolicyPlanner:
 
 
 def sample(probabilities: Sequence[float], uniform: float) -> int:
-    """Inverse CDF: the index whose share of [0, sum) holds ``uniform`` * sum; never one of probability 0."""
+    """Draw an index by the inverse CDF.
+
+    Args:
+        probabilities: (n,), not negative; their sum is 1 up to rounding.
+        uniform: in [0, 1).
+
+    Returns:
+        The index whose share of [0, sum) holds ``uniform`` * sum; never one of probability 0.
+    """
     cumulative = list(accumulate(probabilities))
     threshold = uniform * cumulative[-1]
     for index, reached in enumerate(cumulative):

@@ -37,8 +37,15 @@ class _Chosen(Struct, frozen=True, kw_only=True):
 
 
 class PromptedPlanner:
-    """Asks ``model`` for the strategy. ``labels``: its server gives label log-probabilities; ``temperature`` > 0 of
-    the choice, on both ways; ``mass_floor``: a label read with less probability on the letters is no choice."""
+    """Asks a model for the strategy.
+
+    Args:
+        model: the model that chooses.
+        strategies: the run's strategies; their order gives the letters.
+        labels: whether its server gives label log-probabilities.
+        temperature: of the choice, above 0, with and without label log-probabilities.
+        mass_floor: least probability in [0, 1] of all letters together; with less there is no choice.
+    """
 
     def __init__(
         self,
@@ -107,7 +114,7 @@ class PromptedPlanner:
             turn=state.turn,
             messages=planner_messages(state, self._strategies),
             max_tokens=1 if labels else _MAX_TOKENS,
-            # As the judge's: a label reading must not depend on whether a server scales before it reports.
+            # As for the judge: a label reading must not depend on whether a server scales before it reports.
             temperature=1.0 if labels else self._temperature,
             seed=seeds.request_seed(state.seed, state.turn, ROLE, attempt),
             n=n,

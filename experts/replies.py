@@ -33,7 +33,7 @@ _RATING = re.compile(
 _REASON = re.compile(r"[ \t\r]*\n|[ ](?:because|since)\b")
 """Between a rating and its reason. No full stop or dash: in "1. The seeker ..." the digit may number a list."""
 _RATING_KEYS = frozenset({"rating", "score", "answer", "reward"})
-# Not a word of one letter: "A film ..." and "I'd say ..." choose nothing.
+# Not a word of one letter: "A film ..." and "I'd say ..." are no choice.
 _LETTER = re.compile(r"[\s\"'(\[*]*([A-Z])'?\s*(?:[.)\]:=*\"]|$)")
 _LABEL = re.compile(r"[\s\-*#>]*(wants|avoids|seen)\W*:\s*(.*)", re.IGNORECASE)
 _EMPTY_WORDS = frozenset(
@@ -87,7 +87,7 @@ def read_letter(text: str, letters: Sequence[str]) -> str | None:
 
 
 class Preferences(Struct, frozen=True, kw_only=True):
-    """The reasoner's lines taken apart: what is wanted, avoided, already seen; each a short phrase."""
+    """The reasoner's lines as short phrases: what is wanted, avoided, already seen."""
 
     wants: tuple[str, ...] = ()
     avoids: tuple[str, ...] = ()
@@ -138,13 +138,13 @@ class ActorReply(Struct, frozen=True, kw_only=True):
 
 
 class _ActorObject(msgspec.Struct):
-    # Unlike our own records it tolerates further keys; a model may add a thought.
+    # Unlike our own records, it accepts further keys: a model may add a thought.
     text: str
     items: object = None
 
 
 def read_spoken(reply: ChatReply, candidates: Sequence[Item], state: State) -> ActorReply | None:
-    """A reply's message: of a whole object, or of one that was cut at the token limit; None where it is broken."""
+    """The message of a reply, whole or cut at the token limit; None where the reply is broken."""
     spoken = read_actor_reply(reply.texts[0], candidates, state.discussed)
     if spoken is None and reply.usage.truncated:
         return read_cut_actor_reply(reply.texts[0], candidates)

@@ -49,9 +49,16 @@ class LabelReading(Struct, frozen=True, kw_only=True):
 
 
 class RewardExpert:
-    """A `Judge`. ``samples`` n, ``quorum`` <= n valid samples needed; invalid ones are asked for once more.
+    """A `Judge` that asks a model (decision 7).
 
-    ``mass_floor``: a label read whose labels have less probability than this gives no reward.
+    Args:
+        model: the judge.
+        role: reward expert or evaluator.
+        mode: the way of reading.
+        samples: n, ratings for one state.
+        quorum: valid samples needed, at most n; invalid ones are asked for once more.
+        temperature: of the ratings.
+        mass_floor: least probability in [0, 1] of all labels together; with less the reward is missing.
     """
 
     def __init__(
@@ -108,7 +115,7 @@ class RewardExpert:
         else:
             return Score(invalid=self._samples)
         if reading.label_mass < self._mass_floor:
-            return Score(label_mass=reading.label_mass)  # of a wish to say something else, no rating is made
+            return Score(label_mass=reading.label_mass)  # the model wanted to say something else: no rating
         if self._mode == "expected":
             raw: tuple[int, ...] = ()
             reward = scaled(expected_rating(reading.distribution))
@@ -135,7 +142,7 @@ class RewardExpert:
 
 
 def scaled(rating: float) -> float:
-    """r = (rating - 1) / 4: a mean rating in [1, 5] -> a reward in [0, 1]."""
+    """The reward r = (rating - 1) / 4 in [0, 1] of a mean rating in [1, 5]."""
     return (rating - 1.0) / 4.0
 
 
@@ -155,9 +162,16 @@ def expected_rating(distribution: Sequence[float]) -> float:
 def read_labels(
     logprobs: Mapping[str, float], temperature: float, labels: Sequence[str] = LABELS
 ) -> LabelReading | None:
-    """softmax(l / T) over the labels; None where a label is absent or the values are no log-probabilities.
+    """The distribution softmax(l / T) over the labels.
 
-    ``-inf`` is a probability of 0. The label mass is the sum of exp(l) as the server gave them.
+    Args:
+        logprobs: label -> log-probability l in nats, at temperature 1; ``-inf`` is a probability of 0.
+        temperature: T > 0.
+        labels: the labels in the order of the result.
+
+    Returns:
+        The distribution, and the label mass: the sum of exp(l) as the server gave them. None where a label is absent
+        or the values are no log-probabilities.
     """
     if not all(label in logprobs for label in labels):
         return None
@@ -176,7 +190,16 @@ def read_labels(
 
 
 def draw(distribution: Sequence[float], samples: int, seed: int) -> tuple[int, ...]:
-    """``samples`` independent ratings 1..5 from p, in the order drawn; a label of probability 0 never comes."""
+    """Draw independent ratings.
+
+    Args:
+        distribution: (5,), p over the ratings 1..5.
+        samples: number of draws.
+        seed: the same seed gives the same ratings.
+
+    Returns:
+        ``samples`` ratings 1..5 in the order drawn; a rating of probability 0 is never drawn.
+    """
     cumulative = np.array(list(accumulate(distribution)))
     uniforms = np.random.default_rng(seed).random(samples) * cumulative[-1]
     last = max(index for index, p in enumerate(distribution) if p > 0.0)

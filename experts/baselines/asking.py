@@ -34,9 +34,9 @@ async def ask(
     json_schema: msgspec.Raw = _NO_SCHEMA,
     round_: int = 0,
 ) -> T:
-    """What ``read`` makes of the reply, asked for once more where it makes None of it.
+    """The value that ``read`` gives for the reply; a reply for which it gives None is asked for once more.
 
-    ``round_`` tells calls of one role in one turn apart, so that each has its own luck.
+    ``round_`` numbers the calls of one role in one turn, so that each has its own seed.
     """
     return await asking.ask(
         model,

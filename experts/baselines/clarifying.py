@@ -27,6 +27,6 @@ async def clarify(model: ChatModel, state: State, *, temperature: float, max_tok
 def _said(reply: ChatReply) -> str | None:
     text = one_line(reply.texts[0]).removeprefix("Recommender: ")
     for other in _STOP:
-        # A small model goes on with the dialogue; what others would say is not the recommender's.
+        # A small model may continue the dialogue; the lines of other speakers are not the recommender's message.
         text = text.partition(other)[0]
     return text.strip() or None

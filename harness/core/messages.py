@@ -70,7 +70,7 @@ class Persona(Struct, frozen=True, kw_only=True):
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
-    """What one conversation is about; two runs of one scenario share every random stream (paired evaluation)."""
+    """The persona and goal of one conversation; two runs of it share every random stream (paired evaluation)."""
 
     id: str
     persona: Persona
@@ -262,7 +262,7 @@ class Opening(Struct, frozen=True, kw_only=True, tag_field="type", tag="opening"
 
 
 class Transition(Struct, frozen=True, kw_only=True, tag_field="type", tag="transition"):
-    """(s_t, h_t, a_t, r_t, s_{t+1}); s_t is the fold of the episode's earlier events."""
+    """(s_t, h_t, a_t, r_t, s_{t+1}); s_t is computed from the episode's earlier events."""
 
     episode: str
     turn: int
@@ -303,7 +303,7 @@ class EpisodeEnded(Struct, frozen=True, kw_only=True, tag_field="type", tag="epi
 
 
 class Withdrawn(Struct, frozen=True, kw_only=True, tag_field="type", tag="withdrawn"):
-    """Finished episodes that count no more, since they failed or rest on one that did; they are played again.
+    """Finished episodes that no longer count: they failed or depend on one that failed. They are played again.
 
     One line for all of them, so that a crash leaves all or none withdrawn.
     """
@@ -322,7 +322,7 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):
-    """One call to a language model, as the expert means it; the client turns it into HTTP."""
+    """One call to a language model; the client turns it into HTTP."""
 
     role: str
     """Who asks: ``actor``, ``seeker``, ... (accounting and routing by role)."""
@@ -345,7 +345,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
 
 
 class ChatReply(Struct, frozen=True, kw_only=True):
-    """What came back: n texts, or the labels' log-probabilities, and what it cost."""
+    """The answer to one call: n texts, or the labels' log-probabilities, and its cost."""
 
     texts: tuple[str, ...]
     usage: Usage

@@ -1,9 +1,8 @@
 """Many conversations at once: admission, limits, failure policy, draining.
 
-Jobs are admitted in order, at most ``max_live`` at a time, each when its ``admit`` returns (for training episodes:
-when the policy version that it must act with is published). A conversation that raises leaves its siblings unharmed
-and is recorded as failed; too many failures end the run. After a stop was asked for, live conversations may finish
-for a while.
+Jobs start in order, at most ``max_live`` at a time, each when its ``admit`` returns (for a training episode: when the
+policy version that it must act with is published). A conversation that raises is recorded as failed and leaves the
+others alone; too many failures end the run. After a request to stop, live conversations have some time to finish.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ log = structlog.get_logger()
 
 
 class Stopping:
-    """A request to stop: first no new conversations, live ones drain; then everything is cancelled."""
+    """A request to stop: first, no new conversation starts and live ones may finish; then everything is cancelled."""
 
     def __init__(self, drain_s: float, say: Callable[[str], None] | None = None) -> None:
         """``say`` shows one line to the person who interrupted."""
@@ -36,7 +35,7 @@ class Stopping:
         self._everything = trio.CancelScope()
 
     def drain(self) -> None:
-        """No new conversations; cancel what still lives after the drain time. A second call cancels at once."""
+        """Start no new conversation; cancel the live ones after the drain time. A second call cancels at once."""
         if self.requested:
             self.cancel()
             return
@@ -52,7 +51,7 @@ class Stopping:
 
     @asynccontextmanager
     async def watching_signals(self) -> AsyncIterator[None]:
-        """SIGINT drains, a second one or SIGTERM cancels; the body runs under the scope that they cancel."""
+        """SIGINT drains; a second SIGINT, or SIGTERM, cancels the body of this context."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._listen)
             with self._everything:
@@ -93,9 +92,12 @@ class Tally:
             self._first = self._first or f"{job.episode}: {failure.message}"
 
     def check(self, fail_on_error: float) -> None:
-        """`RunFailed` where the share of failures passes the limit even if all that live end well.
+        """Raise `RunFailed` where the share of failures is above the limit even if all live conversations succeed.
 
-        Those that live count, since a conversation that fails is often over sooner than one that does not.
+        Live conversations count as successes here, since a failed conversation often ends sooner than a good one.
+
+        Args:
+            fail_on_error: the limit, a share in [0, 1].
         """
         begun = self.done + self.live
         if self.failed > fail_on_error * max(begun, FAILURES_COUNT_FROM):
@@ -160,8 +162,8 @@ async def run_conversations(
                     if admit is not None:
                         await admit(job)
                     try:
-                        # Free places are filled at once: a wait for each would start one conversation a round of the
-                        # event loop, and a thousand of them over seconds.
+                        # Fill all free places at once: with a wait for each, a thousand conversations would need a
+                        # thousand rounds of the event loop to start, which is seconds.
                         slots.acquire_nowait()
                     except trio.WouldBlock:
                         await slots.acquire()

@@ -73,14 +73,14 @@ def _without_last_blanks(lines: list[str]) -> list[str]:
 def one_line(text: str) -> str:
     """Text without control characters and line breaks of any kind, runs of blanks folded."""
     if text.isprintable():
-        # The ordinary case, without a look at every character: a printable text's only white space is the blank.
+        # The ordinary case is fast: the blank is the only white space of a printable text.
         return " ".join(text.split()) if "  " in text else text.strip()
     shown = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
     return " ".join(shown.split())
 
 
 def render_dialogue(history: Iterable[Utterance]) -> str:
-    """One line an utterance; grows at its end only."""
+    """One line for each utterance; a longer history only adds lines at the end."""
     return "\n".join(f"{_SPEAKERS[u.speaker]}: {one_line(u.text)}" for u in history)
 
 

@@ -1,7 +1,7 @@
 """Random streams by name: (seed, words...) -> an integer or a uniform, by SHA-256.
 
-A stream depends on nothing but its name, so results do not depend on timing, concurrency or call order, and the same
-scenario meets the same luck under every policy (common random numbers).
+A stream depends only on its name. So results do not depend on timing, concurrency or call order, and a scenario gets
+the same random numbers under every policy (common random numbers).
 """
 
 from __future__ import annotations

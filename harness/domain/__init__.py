@@ -1,1 +1,1 @@
-"""What all wings speak of: strategies, the knowledge graph, the text encoder."""
+"""Shared by experts, simulator and learner: strategies, the knowledge graph, the text encoder."""

@@ -70,7 +70,7 @@ class KnowledgeGraph:
         self.notes: tuple[str, ...] = ()
         """What was mended when the records were read, one sentence each."""
         self._attributes = {item.id: frozenset(_attributes(item)) for item in self.items}
-        self._facts: dict[str, tuple[Fact, ...]] = {}  # made when asked for: most items never are
+        self._facts: dict[str, tuple[Fact, ...]] = {}  # filled on request: most items are never asked for
         self._covered_by: dict[Attribute, set[str]] = defaultdict(set)
         for item in self.items:
             for attribute in self._attributes[item.id]:
@@ -87,7 +87,7 @@ class KnowledgeGraph:
 
     @classmethod
     def merged(cls, items: Iterable[Item]) -> KnowledgeGraph:
-        """The same with one record a film: see `merge_same_films`; ids of merged records stay readable."""
+        """A graph with one record for each film (`merge_same_films`); ids of merged records still find their film."""
         found = merge_same_films(items)
         graph = cls(found.items, found.aliases)
         if found.aliases or found.apart:
@@ -118,14 +118,14 @@ class KnowledgeGraph:
         return hashlib.sha256(msgspec.json.encode(GraphFile(items=self.items))).hexdigest()
 
     def item(self, item_id: str) -> Item:
-        """The item of an id, a merged record's too; KeyError where there is none."""
+        """The item with this id, or the item into which that record was merged; KeyError for an unknown id."""
         return self.by_id[item_id]
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self.by_id
 
     def kept(self, item_ids: Iterable[str]) -> tuple[str, ...]:
-        """Ids without repeats, those of merged records replaced; ids that the graph does not know stay."""
+        """The ids without repeats. The id of a merged record is replaced by its film's; unknown ids stay."""
         return tuple(dict.fromkeys(self.aliases.get(item_id, item_id) for item_id in item_ids))
 
     def attributes(self, item_id: str) -> frozenset[Attribute]:
@@ -148,12 +148,15 @@ class KnowledgeGraph:
         return known
 
     def find(self, name: str) -> str | None:
-        """The item of a reference that is no running text, such as a dataset's column; see `TitleIndex.find`."""
+        """The id of the item that a reference outside of running text names, such as a dataset's column.
+
+        None where no item fits; the rule is `TitleIndex.find`.
+        """
         item = self.titles.find(name)
         return item.id if item else None
 
     def listed(self, entries: Iterable[str]) -> tuple[str, ...]:
-        """The items of a list: an entry that is a film's name as a whole, else the films that its words name."""
+        """Ids of the items in a list: an entry is a film's whole name, or else gives the films that its words name."""
         found: list[str] = []
         for entry in entries:
             item_id = self.find(entry)
@@ -200,7 +203,7 @@ def _attributes(item: Item) -> Iterator[Attribute]:
 
 def _phrases(attribute: Attribute) -> Iterator[str]:
     if attribute.kind == "decade":
-        return  # written in too many ways for a dictionary; see _DECADE
+        return  # people write decades in too many ways for a dictionary: _DECADE finds them
     yield attribute.value
     if attribute.kind == "genre":
         yield f"{attribute.value}s"

@@ -19,7 +19,7 @@ from harness.domain.titles import title_key
 
 
 class Merged(NamedTuple):
-    """The records that are left, in their order, and what became of the others."""
+    """The remaining records in their order, and the record into which each other one was merged."""
 
     items: tuple[Item, ...]
     aliases: dict[str, str]

@@ -33,7 +33,7 @@ _CHARACTERS_PER_TOKEN = 16
 
 
 def use_one_thread() -> None:
-    """Bind torch to one thread: results depend on the number, and two beside a busy server were 30 times slower."""
+    """Set torch to one thread. Results depend on the number; two threads beside a busy server were 30 times slower."""
     import torch
 
     torch.set_num_threads(1)
@@ -55,12 +55,19 @@ class TextEncoder:
         self.dtype: Dtype = dtype
         """Of the weights in memory; vectors are float32 whatever it is."""
         self.width = int(model.config.hidden_size)
-        # The Rust tokenizer keeps its truncation setting inside itself, so two threads must not set it at once.
+        # The Rust tokenizer holds its truncation setting as state, so two threads must not set it at the same time.
         self._tokenizing = threading.Lock()
 
     def tokens(self, text: str, max_tokens: int | None = None) -> tuple[list[int], list[tuple[int, int]]]:
-        """Ids with the special tokens, cut at the end to ``max_tokens`` (default and bound: the model's), and the
-        characters [start, end) of the text that each stands for (special tokens: none)."""
+        """The tokens of a text, special tokens included, cut at the end.
+
+        Args:
+            text: any text.
+            max_tokens: most tokens to keep; the default and upper bound is the model's own limit.
+
+        Returns:
+            The token ids, and for each the characters [start, end) of the text (an empty range for special tokens).
+        """
         limit = min(max_tokens or self.max_tokens, self.max_tokens)
         clipped = _readable(text[: limit * _CHARACTERS_PER_TOKEN])
         with self._tokenizing:
@@ -81,11 +88,15 @@ class TextEncoder:
 
 
 def load_encoder(name: str | Path = MINILM, dtype: Dtype = "float32") -> TextEncoder:
-    """``minilm`` (the packaged model), a local folder in the save_pretrained layout, or a hub id ``owner/name``.
-    ``dtype``: of the weights in memory; bfloat16 differs from float32 in the third digit of a vector's entries.
+    """Load an encoder.
 
-    Raises `InputError` in one sentence where there is no such model, where its weights are not safetensors, where they
-    do not fill the architecture, or where the packaged file is not the pinned one.
+    Args:
+        name: ``minilm`` (the packaged model), a local folder in the save_pretrained layout, or a hub id ``owner/name``.
+        dtype: of the weights in memory; bfloat16 differs from float32 in the third digit of a vector's entries.
+
+    Raises:
+        InputError: there is no such model, its weights are not safetensors or do not fill the architecture, or the
+            packaged file is not the pinned one.
     """
     name = str(name)
     if name == MINILM:
@@ -112,7 +123,7 @@ def _from_hub(name: str) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
-    except Exception as error:  # the client raises many kinds (offline, unknown, gated); each means: not to be had
+    except Exception as error:  # many kinds (offline, unknown, gated); each means that the model is not available
         raise InputError(
             f"encoder {name!r} is neither 'minilm' nor a local folder, and as a hub id it cannot be fetched "
             f"({type(error).__name__})"
@@ -120,7 +131,7 @@ def _from_hub(name: str) -> Path:
 
 
 def weights_sha256(folder: Path) -> str:
-    """SHA-256 over the safetensors files of a folder in order of name; one file: that file's."""
+    """SHA-256 over the safetensors files of a folder in order of name; for a single file its own SHA-256."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
@@ -153,12 +164,12 @@ def _load(name: str, folder: Path, dtype: Dtype, pinned: str | None = None) -> T
                 dtype=dtype,
                 output_loading_info=True,
             )
-    except Exception as error:  # transformers raises whatever its parts raise; all of it means: unreadable
+    except Exception as error:  # transformers raises many kinds; each means that the folder is unreadable
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"encoder {name!r} cannot be read: {reason}") from error
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(f"encoder {name!r}: the tokenizer gives no character offsets (a tokenizer.json is needed)")
-    # A missing weight would be filled at random: another model each time, without a word. The pooler is not used.
+    # transformers fills a missing weight at random: a different model each time, and no error. The pooler is not used.
     missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
     if missing or info["mismatched_keys"]:
         what = missing[0] if missing else str(sorted(info["mismatched_keys"])[0])
@@ -179,7 +190,7 @@ def _load(name: str, folder: Path, dtype: Dtype, pinned: str | None = None) -> T
 def _token_limit(tokenizer: Any, model: Any) -> int:
     positions = int(getattr(model.config, "max_position_embeddings", 512))
     if getattr(model.config, "model_type", "") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-        # These count positions from the padding index + 1, so the first rows of the table are never text.
+        # These models count positions from the padding index + 1, so the first rows of the table are never used.
         positions -= int(model.config.pad_token_id) + 1
     return min(positions, int(tokenizer.model_max_length))
 
@@ -201,5 +212,5 @@ def quiet() -> Iterator[None]:
 
 
 def _readable(text: str) -> str:
-    # Lone surrogates may come from a model's broken JSON escapes; the tokenizer refuses them, a mark does no harm.
+    # A model's broken JSON escapes may give lone surrogates. The tokenizer refuses them, so a mark replaces them.
     return text.encode("utf-8", "replace").decode("utf-8")

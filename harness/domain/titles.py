@@ -1,4 +1,4 @@
-"""When a text names a film: one rule for every text that is read for films.
+"""When a text names a film: the one rule for all texts.
 
 A film is named by its *title* and, where the record has one, its *year*. Words are compared without case, accents,
 punctuation and kind of apostrophe; ``&`` is ``and``; a hyphenated word may be written as one (``Spider-Man``,
@@ -109,7 +109,7 @@ def spoken_name(item: Item) -> str:
 
 
 class _Words(Sequence[_Word]):
-    """The words of a text; their places are looked up only where a title may stand, which is at few of them."""
+    """The words of a text. A word's place is looked up only where a title may begin, which is at few words."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -1,9 +1,9 @@
 """The append-only episode log, the truth of a run; `harness.core.log.loggedepisodes` reads it back.
 
-One JSON object a line, with its checksum (`harness.core.log.checkedlines`). Writers hand events to one task that writes
-what has gathered and makes it durable with one fsync (group commit). A writer of an episode's end waits for that, so
-what the learner sees is on disk. A file that ends in the middle of a record (kill -9) is cut back to its last line
-break before anything is appended.
+Each line is one JSON object with its checksum (`harness.core.log.checkedlines`). One task writes all waiting events and
+makes them durable with one fsync (group commit). The writer of an episode's end waits for that, so everything that the
+learner sees is on disk. A file that ends in the middle of a record (after kill -9) is cut back to its last line break
+before anything is appended.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class EventLog:
             await durable.wait()
 
     async def _serve(self) -> None:
-        # The writer outlives a cancelled run: what conversations handed over still reaches the disk.
+        # The writer is shielded from cancellation: events already queued still reach the disk.
         with trio.CancelScope(shield=True), self._outbox:
             async for first in self._outbox:
                 await self._keep(
@@ -72,7 +72,7 @@ class EventLog:
                 return batch
 
     async def _keep(self, batch: list[_Queued]) -> None:
-        lines = bytearray()  # not a list of lines that is joined: a thousand turns would be in memory twice
+        lines = bytearray()  # a list of lines, joined, would hold a thousand turns in memory twice
         for event, _ in batch:
             lines += self._chain.sealed(encode_event(event))
         await self._run_sync(partial(self._write, lines))
@@ -88,7 +88,7 @@ class EventLog:
         try:
             write_whole(self._file, lines)
         except OSError as error:
-            # Earlier records stay valid: what this group left behind is cut off again.
+            # Cut off the partly written group, so that the earlier records stay valid.
             os.truncate(self._path, self._length)
             raise RunStopped(f"cannot write the event log {self._path}: {error.strerror}") from error
         self._length += len(lines)
@@ -101,7 +101,7 @@ async def _in_thread(function: Callable[[], None]) -> None:
 
 @asynccontextmanager
 async def open_log(path: Path, *, run_sync: RunSync = _in_thread) -> AsyncIterator[EventLog]:
-    """Open for appending, a torn tail cut off first; what was queued is written on every way out, also cancelled."""
+    """Open for appending; cuts off an incomplete last line first. Queued events are written however the block ends."""
     repair(path)
     with path.open("ab", buffering=0) as raw:
         log = EventLog(raw, path, run_sync)

@@ -1,16 +1,15 @@
-"""The tape of a run: every model call's request digest and reply, beside the log; and answering from it.
+"""The tape of a run: the request digest and the reply of every model call; a tape can answer these requests again.
 
-A reply is kept as the roles read it, word for word but for a model's thoughts, which the client takes out.
-The log says what happened, the tape what the models said, so that a conversation can be played again offline through
-the same code (``harness replay``). Requests are kept as digests only: one of the whole request, by which a reply is
-found, and short ones of each named section, by which a request that is not on the tape is told apart from the one that
-was recorded in its place. What many requests share (decoding, system prompt, names of sections) is one line of its own,
-the *form*, told by its digest.
+The log says what happened, the tape what the models said. With both, ``harness replay`` plays a conversation again
+offline through the same code. A reply is kept word for word, without the model's thoughts, which the client takes out.
 
-The tape is on disk before the log lines that rest on it: `Tape.then_log` puts its flush in front of the log's writes. A
-torn tail is cut off like the log's, and lines carry checksums as the log's do. Of a request that was made again after a
-crash the last reply counts, as the last attempt of an episode does. Left out: what replies mean (the experts), and
-playing (``harness.app.replay``).
+Requests are kept as digests only. The digest of the whole request finds its reply. Short digests of each named section
+show in which section a request that is not on the tape differs from the recorded one. What many requests share
+(decoding, system prompt, names of sections) is one line of its own, the *form*, named by its digest.
+
+The tape is on disk before the log lines that depend on it: `Tape.then_log` writes the tape first. Checksums and the
+cutting of an incomplete last line are the log's. If a request was made again after a crash, its last reply counts, as
+the last attempt of an episode does. Left out: what replies mean (the experts), and playing (``harness.app.replay``).
 """
 
 from __future__ import annotations
@@ -130,7 +129,7 @@ class Tape:
         Raises `RunStopped` where the disk takes no more; the tape then ends with its last whole record.
         """
         lines = bytearray()
-        for _ in range(len(self._waiting)):  # by number: the event loop may add records meanwhile
+        for _ in range(len(self._waiting)):  # counted first: the event loop may add records meanwhile
             lines += self._waiting.popleft()
         if not lines:
             return
@@ -299,12 +298,12 @@ class _Replaying:
         return self._recorded.answer(request)
 
     async def capabilities(self) -> Capabilities:
-        # A model that was never asked what it offers was never needed for a reading of labels.
+        # The run never asked what this model offers, so no call needed its label log-probabilities.
         return self._recorded._servers.get(self._name, Capabilities(label_logprobs=False, choices=False))
 
 
 def request_digest(request: ChatRequest) -> str:
-    """The address of a reply: 128 bits of SHA-256 over every field of the request."""
+    """The digest by which a reply is found: 128 bits of SHA-256 (hex) over every field of the request."""
     asked = (request.role, request.episode, request.turn, request.seed, _decoding(request), request.messages)
     return _digest(encode_record(asked), 16)
 
@@ -329,7 +328,7 @@ def _form_of(request: ChatRequest) -> tuple[_Form, tuple[str, ...]]:
     bodies: list[str] = []
     for message in request.messages:
         if message.role != "system":
-            # Cut at the headers, not parsed: a tenth of the time, and nothing is left out.
+            # Split at the headers: this takes a tenth of the time of `parse`, and no text is left out.
             pieces = _HEADER.split(message.content)
             names += ["", *pieces[1::2]]
             bodies += [_short(body) for body in pieces[::2]]

@@ -1,7 +1,7 @@
 """One question to a model with bounded repair: a reply that cannot be read is asked for once more, with another seed.
 
-Asked in vain, the turn fails as data (`ReplyError`): nothing is made up. Left out: what is asked and how the answer is
-read (the experts), and failed calls, which the client repeats (`harness.core.model.llm`).
+If no reply can be read, the turn fails (`ReplyError`); nothing is made up. Left out: what is asked and how the answer
+is read (the experts), and failed calls, which the client repeats (`harness.core.model.llm`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TRIES = 2
 
 
 async def ask(model: ChatModel, request: Callable[[int], ChatRequest], read: Callable[[ChatReply], T | None]) -> T:
-    """What ``read`` makes of the model's reply.
+    """The value that ``read`` gives for the model's reply.
 
     Args:
         model: who is asked.

@@ -1,4 +1,4 @@
-"""What a model's reply said, cut short: for sentences about replies that could not be used."""
+"""The beginning of a model's reply, for messages about replies that could not be used."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ _SHOWN = 80
 
 
 def glimpse(text: str, usage: Usage) -> str:
-    """The beginning of a reply in quotation marks, on one line and without keys; of an empty one, what it was.
+    """The beginning of a reply in quotation marks, on one line and without keys.
 
-    ``usage``: of the call that gave it; it tells whether a reply was only thought, and whether it was cut.
+    Args:
+        text: the reply.
+        usage: the usage of its call. It shows whether an empty reply was only thought, and whether it was cut.
     """
     line = redact(text, ())
     if not line:
@@ -21,5 +23,5 @@ def glimpse(text: str, usage: Usage) -> str:
 
 
 def glimpse_of(reply: ChatReply) -> str:
-    """The same of a reply's first text."""
+    """`glimpse` of the first text of a reply."""
     return glimpse(reply.texts[0] if reply.texts else "", reply.usage)

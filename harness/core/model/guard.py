@@ -1,11 +1,11 @@
 """``python guard.py --parent-fd N -- COMMAND...``: runs a command that must not outlive the harness.
 
-The harness holds the other end of the pipe ``N``; when it is gone, by whatever way (kill -9 too), the pipe is at its
-end and the guard ends its whole process group: SIGTERM, ten seconds, SIGKILL. For servers that cannot watch a pipe
+The harness holds the other end of the pipe ``N``. When the harness is gone (after kill -9 too), the pipe is at its end,
+and the guard ends its whole process group: SIGTERM, ten seconds, SIGKILL. It serves servers that cannot watch a pipe
 themselves, such as vLLM, whose workers would stay behind. (PR_SET_PDEATHSIG reaches direct children only.)
 
-Guard and command share one group, so a signal to the group reaches both; the guard itself waits for the command and
-leaves with its exit code. Standard library only: it stays in memory beside the server.
+Guard and command share one group, so a signal to the group reaches both. The guard waits for the command and exits with
+the same code. It imports the standard library only, since it stays in memory beside the server.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", nargs="+", help="after --: the command and its arguments")
     options = parser.parse_args(arguments)
     if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)  # a group of its own, so that ending the group ends nobody else
+        os.setpgid(0, 0)  # a group of its own, so that ending the group ends no other process
     # Python functions, not SIG_IGN: the command must start with the default actions.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)

@@ -1,9 +1,9 @@
-"""What model calls cost: tokens and seconds by (episode, role) for the log, running totals by role for the summary.
+"""The cost of model calls: tokens and seconds by (episode, role) for the log, totals by role for the summary.
 
-`Ledger.metered` puts the counting around any `ChatModel`; nobody else counts. What goes into an episode's record are
-answered calls only. Failed and cancelled calls are in the totals alone: what they cost the server cannot be known, and
-when they happen depends on the clock and the network, on which an episode's record (and so the run's digest) must not
-depend. Latencies are kept in a bounded sample (Vitter's algorithm R), so memory does not grow with the run.
+`Ledger.metered` wraps any `ChatModel` and is the only place that counts. An episode's record holds answered calls only.
+Failed and cancelled calls are in the totals alone, for two reasons: their cost to the server is unknown, and they
+depend on the clock and the network, while an episode's record (and so the run's digest) must not. Latencies are kept in
+a bounded sample (Vitter's algorithm R), so memory does not grow with the run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Role:
         self.seconds = 0.0
         self._sample = array("d")
         self._seen = 0
-        # Which latencies are kept changes a displayed figure only, never a result.
+        # The choice of latencies changes a displayed figure only, never a result.
         self._random = random.Random(name)
 
     def answered(self, reply: ChatReply, seconds: float) -> None:
@@ -92,7 +92,7 @@ class _Metered:
 
 
 class Ledger:
-    """The account of a run's model calls. One for all models; not for threads."""
+    """Counts the model calls of a run, of all its models. Not thread-safe."""
 
     def __init__(self) -> None:
         self._roles: dict[str, _Role] = {}
@@ -103,9 +103,12 @@ class Ledger:
         return _Metered(self, model)
 
     def take(self, episode: str) -> tuple[dict[str, Usage], dict[str, float]]:
-        """What the episode has spent since the last take, by role: usage and seconds. Empty the second time.
+        """The episode's cost since the last `take`.
 
-        To be taken at the latest when the episode ends, whatever its end: what is never taken is kept.
+        Call it at the latest when the episode ends, also after a failure: counts that nobody takes stay in memory.
+
+        Returns:
+            Usage by role, and seconds by role; both empty where nothing was spent.
         """
         spent = self._spent.pop(episode, {})
         roles = sorted(spent)

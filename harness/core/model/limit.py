@@ -1,7 +1,7 @@
 """How many calls may be under way on one server: halved once per burst of 429 answers, regained call by call.
 
-Additive increase, multiplicative decrease, as TCP does it. A burst is all those answers whose calls had started before
-the last cut: they tell of the old limit and are not counted again.
+Additive increase, multiplicative decrease, as in TCP. A burst is all 429 answers to calls that started before the last
+cut: they result from the old limit, so they do not halve it again.
 """
 
 from __future__ import annotations
@@ -29,16 +29,20 @@ class InFlightLimit:
         return int(self._allowed)
 
     def pushed_back(self, started_at: float) -> None:
-        """A call that started at ``started_at`` (trio's clock) was answered 429; to be told while it holds its slot."""
+        """Note that a call was answered 429; to be called while it holds its slot.
+
+        Args:
+            started_at: when the call started, in seconds of trio's clock.
+        """
         if started_at <= self._cut_at:
             return
-        # From what was really under way: half of an unused limit would change nothing.
+        # Half of the calls really under way: half of a limit that is not reached would change nothing.
         self._allowed = max(1.0, min(self._allowed, float(self.slots.borrowed_tokens)) / 2)
         self._cut_at = trio.current_time()
         self.slots.total_tokens = self.allowed
 
     def went_well(self) -> None:
-        """A call was served: one more slot for every ``allowed`` of these."""
+        """Note that a call was served; after ``allowed`` such calls there is one more slot."""
         if self._allowed < self._most:
             self._allowed = min(float(self._most), self._allowed + 1 / self._allowed)
             self.slots.total_tokens = self.allowed

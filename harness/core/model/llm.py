@@ -1,11 +1,10 @@
 """The client of an OpenAI-compatible server: one `ChatModel` for vLLM, the scripted world and any other base URL.
 
-One path for every call: bytes encoded by `wire`, sent as they are, repeated by `retry`, at most `limit` many under way,
-each attempt under a deadline. Only the last step differs: http goes through `PlainTransport` straight away, https (and
-a test's transport) through httpx2. The SDK gives base URL and authorisation; its request and response models are not
-used, since they cost more CPU than all the rest (a request with 64 / 256 in flight: 1.3 / 1.7 ms by
-``chat.completions.create``, 0.5 / 0.8 ms by httpx2 with bytes, 0.05 / 0.07 ms by `PlainTransport`;
-benchmarks/LEVERS.md).
+Every call takes one path: `wire` encodes the bytes, `limit` bounds the calls under way, `retry` repeats failed ones,
+and each attempt has a deadline. Only the last step differs: http goes through `PlainTransport`, https (and a test's
+transport) through httpx2. The SDK gives base URL and authorisation. Its request and response models are not used: they
+cost more CPU than all the rest (a request with 64 / 256 in flight: 1.3 / 1.7 ms by ``chat.completions.create``,
+0.5 / 0.8 ms by httpx2 with bytes, 0.05 / 0.07 ms by `PlainTransport`; benchmarks/LEVERS.md).
 
 Foreign errors end here: callers see `CallError` (this call failed for good) or `RunStopped` (no call can succeed).
 Left out: streaming, tools, and the reading of a reply's text, which is the experts' part.
@@ -50,7 +49,7 @@ _STOPS_THE_RUN = {
 
 
 class _NoCredit(RunStopped):
-    """Nothing is left to pay with: no call of this account can succeed."""
+    """The account has no credit left: none of its calls can succeed."""
 
 
 class _Refused(CallError):
@@ -92,7 +91,7 @@ class OpenAIChat:
         self.limit = InFlightLimit(max_connections)
         if transport is None and root.startswith("http://"):
             transport = PlainTransport()
-        # Over TLS httpx2's own pool serves, with the proxies and certificates that the environment names.
+        # https uses httpx2's own pool, with the proxies and certificates that the environment names.
         self._plain = transport if isinstance(transport, PlainTransport) else None
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=max_connections)
         self._http = httpx2.AsyncClient(transport=transport, timeout=None, limits=limits, trust_env=transport is None)
@@ -145,7 +144,7 @@ class OpenAIChat:
         return self._capabilities
 
     async def _probe(self) -> Capabilities:
-        # A prompt as a judge's, so that the scripted world can answer it as well.
+        # The prompt of a judge, so that the scripted world can answer it as well.
         request = ChatRequest(
             role="reward",
             episode="probe",
@@ -185,7 +184,7 @@ class OpenAIChat:
                 except RunStopped as error:
                     if isinstance(error.__cause__, TransientFailure) or isinstance(error, _NoCredit):
                         raise
-                    # The chat route has answered before: 404 or 403 here mean a server without this route.
+                    # The chat route has answered before, so 404 or 403 means that the server lacks this route.
                     raise _Refused(f"{self.shown_url} does not offer /tokenize, which label reads need") from error
                 if len(tokens) != 1:
                     raise _Refused(f"the label {label!r} is {len(tokens)} tokens of {self.model}, not one")
@@ -211,12 +210,12 @@ class OpenAIChat:
         return reply, retries
 
     async def _call(self, route: _Route, body: bytes, decode: Callable[[bytes], T]) -> tuple[T, int]:
-        """One call with its retries; the border where the client's failures become the project's errors."""
+        """One call with its retries; turns the client's failures into the project's errors."""
         try:
             return await retrying(partial(self._attempt, route, body, decode), self._retry)
         except TransientFailure as failure:
             message = f"{self.model} at {self.shown_url}: {failure}, and the retries are spent"
-            # A server that is gone or takes no more calls fails everybody; the rest may be this request's own fault.
+            # A server that is gone or overloaded fails every call; any other failure may be this request's own fault.
             lost = failure.kind in ("unreachable", "busy", "gateway")
             error = RunStopped(message) if lost else CallError(message)
             raise error from failure
@@ -255,7 +254,7 @@ class OpenAIChat:
         raise _Refused(f"{self.model} at {self.shown_url}: {said}")
 
     def _check_credit(self, reply: Reply) -> None:
-        """Some servers say it with 402, 429, 403 or 400, some with 200. A 5xx says nothing about an account."""
+        """Servers report missing credit with 402, 429, 403, 400 or even 200; a 5xx says nothing about an account."""
         if reply.status == 402 or (reply.status < 500 and wire.says_no_credit(reply.body)):
             raise _NoCredit(f"{self.model} at {self.shown_url}: {self._answered(reply)}: {_STOPS_THE_RUN[402]}")
 

@@ -1,12 +1,13 @@
-"""The one place where model calls are repeated: which failures, how often, after what wait.
+"""The one place where model calls are repeated: which failures, how often, after which wait.
 
-A call's first attempt is made without the retry library, since the retry machinery (stamina, on tenacity) costs 0.1 ms
-of CPU a call and most calls need none; a failure then enters stamina's loop as its first attempt. Bounds are of two
-kinds: a failure that passes when the server is well again (unreachable, 429, 5xx) is repeated until a time budget is
-spent, so that a server may be restarted meanwhile; one that the same request may cause again (deadline, unreadable
-body) a few times.
+The first attempt of a call does not use the retry library (stamina, on tenacity): it costs 0.1 ms of CPU a call, and
+most calls need no retry. If the attempt fails, the failure enters stamina's loop as its first attempt.
 
-Waits grow exponentially with jitter from the `random` module: they change when something happens, never what.
+There are two bounds. A failure of the server (unreachable, 429, 5xx) is repeated until a time budget is spent, so the
+server may be restarted meanwhile. A failure that the same request may cause again (deadline, unreadable body) is
+repeated a few times only.
+
+Waits grow exponentially, with jitter from the `random` module. They change when a call is made, never its result.
 """
 
 from __future__ import annotations
@@ -71,9 +72,18 @@ class _Budget:
 
 
 async def retrying(attempt: Callable[[], Awaitable[T]], policy: RetryPolicy) -> tuple[T, int]:
-    """The attempt's result and how many failed before it; the last `TransientFailure` when the bounds are reached.
+    """Repeat an attempt until it succeeds or the bounds are reached.
 
-    Any other exception of the attempt passes through at once.
+    Args:
+        attempt: makes the call once.
+        policy: the bounds.
+
+    Returns:
+        The result, and the number of failed attempts before it.
+
+    Raises:
+        TransientFailure: the last failure, when the bounds are reached.
+        Exception: any other exception of the attempt, at once.
     """
     try:
         return await attempt(), 0

@@ -1,11 +1,11 @@
-"""The life of an LLM server process: started in its own process group, waited for, watched, ended group and all.
+"""An LLM server process: started in its own process group, awaited, watched, and ended with its whole group.
 
-`server_process` is an async context manager around one life; who wants a second one after a death enters it again.
-The server also ends when the harness is gone without a word (kill -9): it inherits a pipe whose end it watches, itself
-(``--parent-fd``, the scripted world) or through `harness.core.model.guard` (vLLM).
+`server_process` is an async context manager around one process; to start the server again, enter it again. The server
+also ends when the harness is killed (kill -9): it inherits a pipe and ends when the pipe closes. The scripted world
+watches the pipe itself (``--parent-fd``); for vLLM `harness.core.model.guard` does it.
 
-Left out: what a vLLM or scripted command line looks like, and whether to start again (both the wiring's), and servers
-that somebody else started.
+Left out: the command line of vLLM or the scripted world and the decision to start again (``harness.app.setup``), and
+servers that somebody else started.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _IN_USE = re.compile(r"(?i)address already in use|errno 98\b|port \d+ is (?:alre
 
 
 class ServerHandle:
-    """A server that runs: where it listens, and news of its end."""
+    """A running server: its address, its log, and its end."""
 
     def __init__(self, root_url: str, log_path: Path, process: trio.Process) -> None:
         self.root_url = root_url
@@ -77,7 +77,7 @@ def free_port() -> int:
 def ensure_port_free(port: int) -> None:
     """Raises `InputError` where another process listens on the port."""
     with socket.socket() as sock:
-        # As servers do it: a port in TIME_WAIT counts as free.
+        # Servers set this option too: a port in TIME_WAIT counts as free.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", port))
@@ -130,10 +130,21 @@ async def server_process(
 ) -> AsyncIterator[ServerHandle]:
     """Start ``command``, wait until it is ready, and end it with everything it started when the context is left.
 
-    ``env`` is added to the harness's own. ``log_path`` is appended to with the server's output. ``watches_parent``: the
-    command knows ``--parent-fd N``; otherwise the guard watches for it. ``port``, where given, is checked first.
-    Raises `InputError` if the server cannot start (no such program, port in use, its own refusal) and `RunStopped` if
-    it is not ready within ``start_timeout_s``, both with the end of its log.
+    Args:
+        command: the program and its arguments.
+        name: the server's name in messages.
+        log_path: the file to which the server's output is appended.
+        ready: reads the log and returns the root URL once the server is ready.
+        port: checked to be free first, where given.
+        env: variables added to the harness's own environment.
+        watches_parent: whether the command knows ``--parent-fd N``; otherwise the guard runs it.
+        start_timeout_s: seconds until it must be ready.
+        grace_s: seconds between SIGTERM and SIGKILL.
+        on_progress: called while the server is not ready yet.
+
+    Raises:
+        InputError: the server cannot start (no such program, port in use, its own refusal).
+        RunStopped: it is not ready within ``start_timeout_s``. Both messages hold the end of its log.
     """
     if port is not None:
         ensure_port_free(port)
@@ -162,7 +173,7 @@ async def _open(
     if watches_parent:
         whole = [*command, "--parent-fd", str(watched)]
     else:
-        # By path, isolated and without site: the guard needs the standard library only, and nothing may shadow it.
+        # By path, isolated and without site: the guard needs the standard library only, and no module may replace it.
         guard = str(Path(__file__).with_name("guard.py"))
         whole = [sys.executable, "-I", "-S", guard, "--parent-fd", str(watched), "--", *command]
     with open(log_path, "ab") as log:  # noqa: ASYNC230  # opening a local file, once a server
@@ -197,7 +208,7 @@ async def _until_ready(
             if on_progress is not None and now - told_at >= 1.0:
                 told_at = now
                 on_progress(now - started_at, _shown(log).rpartition("\n")[2].strip())
-            # Soon for servers that start in a moment, seldom for those that take minutes.
+            # Often at first, for servers that start at once; later seldom, for those that take minutes.
             with trio.move_on_after(min(0.5, 0.02 + (now - started_at) / 20)):
                 await process.wait()
     log = _read_from(log_path, start_of_log)
@@ -218,7 +229,7 @@ async def _end_group(process: trio.Process, grace_s: float) -> None:
     _signal_group(process.pid, signal.SIGTERM)
     with trio.move_on_after(grace_s):
         await process.wait()
-    # Also when the leader is gone: its workers may not be.
+    # Also when the leader is gone, since its workers may still run.
     _signal_group(process.pid, signal.SIGKILL)
     await process.wait()
 

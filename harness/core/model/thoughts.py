@@ -10,7 +10,7 @@ seeker's hidden goal included. The rule:
 - Of a reply in channels (``<|channel|>analysis<|message|>...``) only the channel ``final`` is said; so is what follows
   ``assistantfinal``, where a server has left the channels' marks out.
 
-Where in doubt more is taken out rather than less: a lost word is a reply asked for again, a leaked one a wrong result.
+In doubt more is taken out, not less: a lost word costs a second request, a leaked thought gives a wrong result.
 A text without any of these marks is left as it is, to the last blank. Thoughts in plain prose cannot be told from what
 is said. Left out: thoughts that a server sends in fields of their own (``harness.core.model.wire`` reads none of them).
 """

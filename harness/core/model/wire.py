@@ -1,4 +1,4 @@
-"""What goes over the wire to an OpenAI-compatible server and what comes back: pure functions of bytes.
+"""The bytes sent to an OpenAI-compatible server and the bytes it answers: pure functions.
 
 Requests follow the OpenAI chat API; three fields are vLLM's (0.32, ``entrypoints/openai/chat_completion/protocol.py``):
 ``structured_outputs`` with a list of choices or a pattern, ``logprob_token_ids`` and ``return_tokens_as_token_ids``.
@@ -76,7 +76,7 @@ class _Part(msgspec.Struct):
 
 class _WireMessage(msgspec.Struct):
     content: str | list[_Part] | None = None
-    # Of a server that takes a model's thoughts out itself. Of any type: nothing reads more than whether they are there.
+    # Thoughts that the server takes out itself. Any type will do: only their presence is read.
     reasoning_content: msgspec.Raw = msgspec.Raw(b"")
     reasoning: msgspec.Raw = msgspec.Raw(b"")
 
@@ -164,7 +164,7 @@ def _speakable(messages: tuple[Message, ...]) -> list[Message]:
 
 
 def decode_chat(body: bytes, request: ChatRequest, *, label_ids: Mapping[str, int]) -> ChatReply:
-    """The reply in a body; raises `UnreadableReply`. No choices at all gives ``texts == ()``: the caller's to judge."""
+    """The reply in a body; raises `UnreadableReply`. A body without choices gives ``texts == ()``."""
     try:
         completion = _completion.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
