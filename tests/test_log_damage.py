@@ -1,5 +1,6 @@
 """A damaged log beside a whole summary: every command that reads the run says so, and `resume` heals what it can."""
 
+import re
 import shutil
 from collections.abc import Callable
 from io import StringIO
@@ -70,6 +71,14 @@ def a_line_twice(log: bytes) -> bytes:
     return b"".join(lines[:10] + lines[9:])
 
 
+def without_checksums(log: bytes) -> bytes:
+    return re.sub(rb',"check":"[0-9a-f]{8}"}', b"}", log)
+
+
+def with_windows_line_ends(log: bytes) -> bytes:
+    return log.replace(b"\n", b"\r\n")
+
+
 def emptied(log: bytes) -> bytes:
     return b""
 
@@ -85,7 +94,9 @@ def damaged(played: Path, folder: Path, damage: Damage) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("damage", [flipped, a_line_less, a_line_twice, *LOSSES])
+@pytest.mark.parametrize(
+    "damage", [flipped, a_line_less, a_line_twice, without_checksums, with_windows_line_ends, *LOSSES]
+)
 def test_no_command_believes_the_summary(played: Path, tmp_path: Path, damage: Damage) -> None:
     folder = damaged(played, tmp_path / "run", damage)
     where = r"episodes\.jsonl was cut" if damage in LOSSES else r"episodes\.jsonl:\d+: the event log is damaged"
@@ -106,7 +117,7 @@ def test_no_command_believes_the_summary(played: Path, tmp_path: Path, damage: D
     assert "episodes.jsonl" in text(listed)
 
 
-@pytest.mark.parametrize("damage", [flipped, a_line_less, a_line_twice])
+@pytest.mark.parametrize("damage", [flipped, a_line_less, a_line_twice, without_checksums, with_windows_line_ends])
 def test_a_log_that_is_damaged_inside_is_not_gone_on_with(played: Path, tmp_path: Path, damage: Damage) -> None:
     folder = damaged(played, tmp_path / "run", damage)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+
+import msgspec
 
 from harness.app.evaluation.summary import Summary
 from harness.core.errors import DataError
 from harness.core.log import rundir
-from harness.core.log.checkedlines import check_lines, fits
+from harness.core.log.checkedlines import check_lines, fits, has_check
 
 
 def missing_bytes(folder: Path, summary: Summary | None) -> int:
@@ -19,8 +22,9 @@ def missing_bytes(folder: Path, summary: Summary | None) -> int:
 
 
 def refuse_another_log(folder: Path, summary: Summary | None) -> None:
-    """`DataError` where the log does not begin with what the summary was made from."""
+    """`DataError` where the log does not begin with what the summary was made from, or has lost its checksums."""
     path = folder / rundir.EPISODES
+    _refuse_lost_checksums(folder, path)
     if missing := missing_bytes(folder, summary):
         raise DataError(
             f"{path} was cut: {missing:,} bytes are missing of what {rundir.SUMMARY} was made from; `resume {folder}` "
@@ -43,3 +47,23 @@ def check_log(folder: Path, summary: Summary | None) -> bool:
     checked = check_lines(path, "the event log") if path.exists() else True
     refuse_another_log(folder, summary)
     return checked and (summary is None or summary.log is not None)
+
+
+class _Format(msgspec.Struct):
+    """Of `config.json`; what was written before there were formats has none."""
+
+    format: int = 0
+
+
+def _refuse_lost_checksums(folder: Path, path: Path) -> None:
+    """Lines without a checksum are an older version's; in a run that was begun by this one they were changed."""
+    with suppress(OSError, msgspec.DecodeError):
+        if msgspec.json.decode((folder / rundir.CONFIG).read_bytes(), type=_Format).format < 1:
+            return
+        with path.open("rb") as file:
+            first = file.readline()
+        if first.endswith(b"\n") and not has_check(first):
+            raise DataError(
+                f"{path}:1: the event log is damaged: the line has no checksum, and every line of this run was written "
+                "with one"
+            )

@@ -47,8 +47,8 @@ class Chain:
         """The record of a whole line, and whether the line has a check; None where the check is wrong."""
         found = _split(line)
         if found is None:
-            # Once there are checks, a line without one was not written by this project.
-            return None if self.last else (line[:-1], False)
+            # Once there are checks, a line without one was not written by this project; nor was a Windows line end.
+            return None if self.last or line.endswith(b"\r\n") else (line[:-1], False)
         content, check = found
         if crc32(content, self.last) != check:
             return None
@@ -60,6 +60,11 @@ def record_of(line: bytes) -> bytes:
     """The record of a whole line, without looking at its check; for lines that were checked before."""
     found = _split(line)
     return line[:-1] if found is None else found[0] + (b"}" if line[:1] == b"{" else b"]")
+
+
+def has_check(line: bytes) -> bool:
+    """Whether a whole line carries a check, right or wrong."""
+    return _split(line) is not None
 
 
 def _split(line: bytes) -> tuple[bytes, int] | None:
