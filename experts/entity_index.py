@@ -1,9 +1,9 @@
 """The entity index: embedded items and the nearest of them to a query, exact for small graphs, hnswlib for large ones.
 
-Built once from the knowledge graph and an encoder, and kept on disk under a name made of the SHA-256 of both, so a new
-graph or model never meets old vectors. A cached file is loaded only if its own SHA-256 is the recorded one (a damaged
-hnswlib file can end the process); otherwise it is rejected with a warning and built anew. Left
-out: what is asked of the index and how its answers are ranked (``experts.fact_retriever``).
+It is built once from the knowledge graph and an encoder. On disk its name holds the SHA-256 of both, so a new graph or
+model never uses old vectors. A cached file is loaded only if its own SHA-256 is the recorded one (a damaged hnswlib
+file can end the process); otherwise it is rejected with a warning and built again. Left out: the queries and the
+ranking of their answers (``experts.fact_retriever``).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ _MANY_ITEMS = 2_000
 # Up to here a batch of 64 with known texts takes 6 (200 items) to 25 ms (1,500).
 
 _COSINE = 0.3
-# Cosines of short texts differ by some tenths: below the 1/3 that one attribute of three is worth.
+# Cosines of short texts differ by some tenths. With this factor that stays below the 1/3 of one attribute in three.
 _MODEL_FILM = 0.5
 _OFFERED = 0.3
 _RULED_OUT = 100.0

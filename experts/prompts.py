@@ -1,10 +1,10 @@
 """State -> messages of each recommender-side role: pure functions, what is stable first.
 
-The system message of a role never changes, the dialogue only grows at its end, and what differs every turn comes last,
-so a server's prefix cache holds everything but the new words. The sections and their order are
-those of ``harness.core.sections``; the instructions are this project's own words, written for a 7B chat model and
-short enough for a very small one. They hold no example reply: a very small model copies it word for word. Left out: the
-seeker's prompts (``simulator.seeker``) and the reading of replies (``experts.replies``).
+The system message of a role never changes, the dialogue only grows at its end, and what differs every turn comes last.
+So a server's prefix cache holds everything except the new words. ``harness.core.sections`` gives the sections and their
+order. The instructions are this project's own words, written for a 7B chat model and short enough for a very small one.
+They hold no example reply, since a very small model copies it word for word. Left out: the seeker's prompts
+(``simulator.seeker``) and the reading of replies (``experts.replies``).
 """
 
 from __future__ import annotations
@@ -84,7 +84,15 @@ def strategy_letters(strategies: Sequence[Strategy]) -> tuple[str, ...]:
 
 
 def planner_messages(state: State, strategies: Sequence[Strategy]) -> tuple[Message, ...]:
-    """The prompted planner's prompt at turn t: the dialogue and, as for every planner, its own earlier choices."""
+    """The prompted planner's prompt at turn t.
+
+    Args:
+        state: s_t; the prompt shows its dialogue and, as for every planner, the strategies chosen so far.
+        strategies: the run's strategies, listed in this order with their letters.
+
+    Returns:
+        The system message and the user message.
+    """
     letters = strategy_letters(strategies)
     named = {strategy.key: strategy.name for strategy in strategies}
     listed = (f"{letter} = {render_strategy(one)}" for letter, one in zip(letters, strategies, strict=True))
@@ -112,7 +120,17 @@ def reasoner_messages(state: State) -> tuple[Message, ...]:
 def actor_messages(
     state: State, *, strategy: Strategy | None, preferences: str, candidates: Sequence[Item]
 ) -> tuple[Message, ...]:
-    """The Actor's prompt (Eq. 5 and decision 10). Sections of ablated experts are left out."""
+    """The Actor's prompt (Eq. 5 and decision 10).
+
+    Args:
+        state: s_t.
+        strategy: the planner's choice; None leaves STRATEGY out.
+        preferences: the reasoner's lines; "" leaves PREFERENCES out.
+        candidates: the retriever's items, best first; none leaves CANDIDATES out.
+
+    Returns:
+        The system message and the user message.
+    """
     return prompt(
         "actor",
         ACTOR_INSTRUCTIONS,
@@ -128,7 +146,15 @@ def actor_messages(
 
 
 def judge_messages(role: JudgeRole, state: State) -> tuple[Message, ...]:
-    """The judge's prompt; it sees what the paper's judge sees, the dialogue."""
+    """The judge's prompt; like the paper's judge, it sees only the dialogue.
+
+    Args:
+        role: reward expert or evaluator.
+        state: the dialogue that ends with the seeker's reply.
+
+    Returns:
+        The system message and the user message.
+    """
     return prompt(
         role, _JUDGE_INSTRUCTIONS[role], {"DIALOGUE": render_dialogue(state.history), "TASK": _JUDGE_TASKS[role]}
     )

@@ -9,10 +9,10 @@ Three ways to read the same judge (decision 7):
 - ``expected``: the exact mean of that distribution, without sampling variance; the stop rule then sees an
   exact score.
 
-Whatever cannot be read is dropped and counted, never clamped; below the quorum the reward is missing (decision 6), as
-it is where the labels have hardly any of the model's probability (``mass_floor``): normalised noise looks like a
-rating.
-Left out: the stop rule r > tau (``harness.core.conversation``). The maths is in pure functions at the end of the file.
+A reply that cannot be read is dropped and counted, never clamped. With fewer valid replies than the quorum the reward
+is missing (decision 6). It is also missing where the labels have hardly any of the model's probability
+(``mass_floor``), since normalised noise looks like a rating. Left out: the stop rule r > tau
+(``harness.core.conversation``). The maths is in pure functions at the end of the file.
 """
 
 from __future__ import annotations

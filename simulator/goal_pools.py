@@ -1,13 +1,13 @@
 """Which goals train and which are held out: three pools, so that no setting changes whom a planner is judged on.
 
-Films are dealt to the pools before any goal is drawn: *final* goals judge, *development* goals serve to choose settings
-apart from that judgement, *training* goals train. No film is a target in two pools. Attributes that films of several
-pools share belong to one pool, that of one of these films, so no two pools hold the same wish either. The pools are of
-one size, and what can be said of a goal of one is as likely of a goal of another.
+Films are dealt to the pools before any goal is drawn. *Training* goals train, *development* goals serve to choose
+settings, and *final* goals judge. No film is a target in two pools. Attributes that films of several pools share belong
+to one of these pools, so no two pools hold the same wish. The pools have the same size and the same distribution of
+goals.
 
-Which film and which wish is in which pool, and a held-out pool's goals in their order, are a function of the graph, the
-dialogues and the seed alone: runs of all budgets and planners meet the same seekers, and the first n goals are the
-same for every longer draw.
+The pools' films and wishes, and the order of a held-out pool's goals, depend only on the graph, the dialogues and the
+seed. So runs of all budgets and planners meet the same seekers, and the first n goals are the same for every longer
+draw.
 
 What it leaves out: how a goal is made (``simulator.goals``). A film that merely *covers* a held-out goal may be a
 training target: a recommender may know all films.
@@ -40,7 +40,7 @@ class GoalPools:
         self._seed = seed
         self._max_matches = max_matches
         self._mentions = Mentions(graph, dialogues)
-        # Dealt apart, so that every pool has its share of the films that the dialogues speak of.
+        # Mentioned and other films are dealt separately, so every pool has its share of the mentioned ones.
         self._pool_of = self._dealt(self._mentions.films) | self._dealt(self._mentions.others)
 
     def held_out(self, pool: HeldOutPool, count: int) -> GoalDraw:

@@ -25,16 +25,16 @@ T = TypeVar("T", Goal, Persona)
 
 
 class GoalReport(Struct, frozen=True, kw_only=True):
-    """How the goals were come by; counts of distinct films unless said otherwise."""
+    """How the goals were drawn; counts of distinct films unless a field says otherwise."""
 
     named: int
     """Distinct film names in the dialogues."""
     dropped: tuple[str, ...]
     """Names that the graph does not have, in order of appearance."""
     films: int
-    """Films of the graph that the names were matched to, and of these the pool's where there are pools."""
+    """Films of the graph that the names match; where there are pools, only the pool's films count."""
     unsuitable: int
-    """Films that were tried and gave no goal, for want of a second genre or of narrow enough attributes."""
+    """Films that were tried and gave no goal: they have one genre only, or too many films share their attributes."""
     first: int
     """Goals that are their film's first."""
     further: int
@@ -52,7 +52,7 @@ class GoalReport(Struct, frozen=True, kw_only=True):
 
 
 class GoalDraw(NamedTuple):
-    """The goals, and how they were come by."""
+    """The goals, and the report of how they were drawn."""
 
     goals: tuple[Goal, ...]
     report: GoalReport
@@ -67,11 +67,23 @@ def draw_goals(
     max_matches: int = 50,
     beyond: bool = False,
 ) -> GoalDraw:
-    """``count`` goals, no two with the same attributes.
+    """Draw goals, no two with the same attributes.
 
-    Each film that the dialogues speak of gives one goal before any gives a second, in a seeded order. Where these
-    films have no more goals to give, ``beyond`` allows further films in graph order (the most popular first, in this
-    project's fixture). `InputError` where the goals do not suffice.
+    Each film that the dialogues mention gives one goal before any film gives a second, in a seeded order.
+
+    Args:
+        graph: the films and their attributes.
+        dialogues: their mentions give the target films.
+        count: number of goals.
+        seed: the same seed gives the same goals.
+        max_matches: most films of the graph that may cover the three attributes of a goal.
+        beyond: whether further films of the graph, in its order, give goals once the mentioned films have no more.
+
+    Returns:
+        The goals in the order drawn, and the report.
+
+    Raises:
+        InputError: fewer than ``count`` goals can be drawn.
     """
     mentions = Mentions(graph, dialogues)
     drawing = Drawing(graph, mentions, seed=seed, max_matches=max_matches)
@@ -199,11 +211,18 @@ class Drawing:
 def draw_scenarios(
     goals: Sequence[Goal], personas: Sequence[Persona], *, seed: int, prefix: str, count: int
 ) -> tuple[Scenario, ...]:
-    """``count`` scenarios named ``<prefix>-000000`` and on; the first n are the same for every ``count`` >= n.
+    """Pair goals with personas.
 
-    No goal or persona comes again before all others came, so the numbers of scenarios of any two personas differ by at
-    most one. Goals come first in the order given, so that the first n scenarios are also the same for any longer list
-    of goals that begins with these; personas and the goals' further rounds are shuffled by ``seed``.
+    No goal or persona comes twice before all others came once, so the numbers of scenarios of two personas differ by at
+    most one. The first n scenarios are the same for every ``count`` >= n, and for any longer list of goals that begins
+    with these.
+
+    Args:
+        goals: the first round takes them in this order; later rounds are shuffled.
+        personas: shuffled in every round.
+        seed: of the shuffles.
+        prefix: scenarios are named ``<prefix>-000000`` and so on.
+        count: number of scenarios.
     """
     if not goals or not personas:
         raise InputError(f"scenarios {prefix!r} need at least one goal and one persona")
@@ -222,7 +241,10 @@ def _deal(things: Sequence[T], seed: int, name: str) -> Iterator[T]:
 
 
 def chance_recall(goal: Goal, graph: KnowledgeGraph, k: int) -> float:
-    """Probability that k distinct films drawn at random hold one that covers the goal: 1 - C(N-m, k)/C(N, k)."""
+    """Probability that at least one of k distinct random films covers the goal: 1 - C(N-m, k) / C(N, k).
+
+    N is the number of films in the graph, m the number of them that cover the goal.
+    """
     total = len(graph.items)
     k = min(k, total)
     return 1.0 - math.comb(total - len(goal.matches), k) / math.comb(total, k)

@@ -6,8 +6,8 @@ and *patience* (`small`, `middle`, `large`). Traits and the short biography beco
 reads, the scripted world included (`simulator.scripted.traits` recovers the traits from it). ``traits`` is for grouping
 results.
 
-The idea of trait-coloured users is old (user simulators with personas, patience and cooperativeness); people, words and
-the balance are ours. Left out: age, gender and taste in films as traits, which no effect of the world depends on.
+Users with traits such as patience and cooperativeness are known from earlier simulators. The people, the words and the
+balance are ours. Left out: age, gender and taste in films as traits, since no effect of the world depends on them.
 """
 
 from __future__ import annotations

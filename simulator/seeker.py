@@ -75,8 +75,8 @@ def build_prompt(scenario: Scenario, state: State) -> tuple[Message, ...]:
 def parse_reply(text: str) -> SeekerReply | None:
     """Feelings, spoken text and how the seeker leaves; None if nothing usable was said.
 
-    Unusable are: a blank reply, feelings without a reply (cut off), and both marks at once. A text without either
-    label is taken as spoken, since small models drop the labels but seldom the point.
+    Unusable are a blank reply, feelings without a reply (cut off), and both marks at once. A text without either label
+    counts as spoken, since small models often leave out the labels.
     """
     reply = _REPLY.search(text)
     feelings = _FEELINGS.search(text)
@@ -99,7 +99,7 @@ class LLMSeeker:
         self._max_tokens = max_tokens
 
     async def reply(self, scenario: Scenario, state: State) -> SeekerReply:
-        """The answer to the last message; the opening (turn 0) where nothing was said, which never ends the talk."""
+        """The answer to the last message; in an empty dialogue the opening (turn 0), which never ends the talk."""
         opening = not state.history
         turn = 0 if opening else len(state.turns)
         messages = build_prompt(scenario, state)
@@ -122,10 +122,10 @@ class LLMSeeker:
 
 
 def leaks_target(text: str, item: Item) -> bool:
-    """Whether a seeker's words hold the target's title : it should not know it (decision 20)."""
+    """Whether a seeker's words hold the target's title, which it should not know (decision 20)."""
     return bool(TitleIndex([item]).named(text, pointed_at=frozenset((item.id,))))
 
 
 def speaks_as_recommender(text: str) -> bool:
-    """Whether a seeker's words read as the recommender's: a health figure of the simulator, never a repair."""
+    """Whether a seeker speaks as the recommender would. This is counted as a health figure and never repaired."""
     return _AS_RECOMMENDER.search(text) is not None

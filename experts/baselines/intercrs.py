@@ -1,10 +1,12 @@
 """InterCRS: the interactive recommender of iEvaLM (Wang et al., EMNLP 2023): recommends every turn, clarifies by chat.
 
-From that paper: recommendation and conversation are two modules; the ranking is a nearest-neighbour search with the
-embedded dialogue, made anew each turn; what the model says is free-form chat that clarifies. Decided here: the query is
-the seeker's side of the dialogue (its own suggestions would draw the ranking to themselves); the pick is the first of
-the shared retriever's ranking and is said in a fixed sentence after the chat, so that no model call can lose it; the
-pick is named again while it stays first. The paper's chat sees no items, and so states no facts about them.
+From that paper: recommendation and conversation are two modules. The ranking is a nearest-neighbour search with the
+embedded dialogue, made again each turn. The model's text is free-form chat that clarifies.
+
+Decided here: the query is the seeker's side of the dialogue, since its own suggestions would pull the ranking towards
+themselves. The pick is the first item of the shared retriever's ranking. A fixed sentence after the chat names it, so
+that no model call can lose it, and names it again while it stays first. The paper's chat sees no items, so it states no
+facts about them.
 """
 
 from __future__ import annotations

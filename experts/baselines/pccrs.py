@@ -1,14 +1,14 @@
 """PCCRS: credible persuasion with self-reflection (PC-CRS; Qin et al., Findings of EMNLP 2024).
 
-From that paper: six credibility-aware strategies (logical appeal, emotion appeal, framing, evidence-based persuasion,
-social proof, anchoring), one chosen by the model a turn; each lets the generator see only the part of the item's
-information that it needs; then a critic checks the explanation against the information source, and the explanation is
-rewritten by its critique, at most twice.
+From that paper: the model chooses one of six credibility-aware strategies each turn (logical appeal, emotion appeal,
+framing, evidence-based persuasion, social proof, anchoring). Each strategy shows the generator only the facts about the
+item that it needs. Then a critic checks the explanation against the information source, and the explanation is
+rewritten after its critique, at most twice.
 
-Decided here: the model may also choose to ask (``ASK``), as that paper's system elicits before it recommends; the item
-is the first candidate of the shared retriever, searched with the seeker's last messages; which facts a strategy sees
-(`TACTICS`), as our graph holds genres, people and years and no reviews; the critic sees the item's whole record; after
-two critiques the last rewriting stands. Descriptions are our own words.
+Decided here: the model may also choose to ask (``ASK``), as that paper's system asks before it recommends. The item is
+the first candidate of the shared retriever, which searches with the seeker's last messages. `TACTICS` says which facts
+a strategy sees, as our graph holds genres, people and years and no reviews. The critic sees the item's whole record.
+After two critiques the last version is sent. Descriptions are our own words.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CRITIQUE_TOKENS = 96
 
 
 class Tactic(Struct, frozen=True, kw_only=True):
-    """A credibility-aware strategy, and what of an item's record it may use beside the name with its year."""
+    """A credibility-aware strategy, and the parts of an item's record it may use beside the name with its year."""
 
     name: str
     description: str
@@ -174,7 +174,7 @@ class PCCRS:
         )
 
     async def _criticise(self, state: State, text: str, item: Item, round_: int) -> str:
-        """What the record does not support; empty where it supports everything."""
+        """The statements that the record does not support; empty where it supports all of them."""
         messages = prompt(
             CRITIC,
             CRITIC_INSTRUCTIONS,

@@ -1,10 +1,12 @@
 """A language model that is simply prompted to be a recommender, with in-context examples: QwenCRS and LlamaCRS.
 
-From the paper (section IV, baselines): a general chat model in the role of the recommender, once Qwen, once Llama; the
-model is chosen in the config, the code is one. Decided here: two example exchanges of our own (one that asks, one that
-recommends); candidates from the shared retriever, searched with the seeker's last messages, since without them a model
-recommends films that the graph does not know; no strategies, no inferred preferences; the RSO actor's reply format and
-decoding, so that a difference is not one of formats.
+From the paper (section IV, baselines): a general chat model in the role of the recommender, once Qwen, once Llama. The
+config chooses the model; the code is the same.
+
+Decided here: the prompt has two example exchanges of our own (one that asks, one that recommends). The candidates come
+from the shared retriever, which searches with the seeker's last messages: without them a model recommends films that
+the graph does not know. There are no strategies and no inferred preferences. Reply format and decoding are the RSO
+actor's, so the format does not cause a difference.
 """
 
 from __future__ import annotations

@@ -143,9 +143,9 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In the order of the run's strategy list; sums to 1."""
     policy_version: int
     label_mass: float | None = None
-    """Of a prompted planner: probability that its model's next token was any of the strategies' letters."""
+    """Prompted planner only: probability that the model's next token was any of the strategies' letters."""
     invalid: int = 0
-    """Of a prompted planner that is sampled: replies that named no strategy."""
+    """Sampled prompted planner only: number of replies that named no strategy."""
 
     @property
     def entropy(self) -> float:

@@ -34,8 +34,8 @@ def merge_same_films(items: Iterable[Item]) -> Merged:
     A record of the same title and year as an earlier one is merged into that if their facts agree.
 
     Facts agree where both records share a director; where one of them names no director, a star; where one has neither
-    directors nor stars, if no third record has the title. Of several that agree, the one with most facts in common is
-    taken; if two have as many, none. The kept record has its own facts, and the other's where it has none.
+    directors nor stars, if no third record has the title. If several records agree, the one with most facts in common
+    is taken; in a tie, none. The kept record has its own facts, and the other's where it has none.
     """
     items = tuple(items)
     by_title: dict[str, list[Item]] = defaultdict(list)

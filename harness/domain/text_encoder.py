@@ -48,12 +48,12 @@ class TextEncoder:
         self.name = name
         """What `load_encoder` was asked for; it finds the same encoder again."""
         self.sha256 = sha256
-        """Of the weights, as read from the file."""
+        """Digest of the weights, as read from the file."""
         self.tokenizer = tokenizer
         self.model = model
         self.max_tokens = max_tokens
         self.dtype: Dtype = dtype
-        """Of the weights in memory; vectors are float32 whatever it is."""
+        """Type of the weights in memory; vectors are always float32."""
         self.width = int(model.config.hidden_size)
         # The Rust tokenizer holds its truncation setting as state, so two threads must not set it at the same time.
         self._tokenizing = threading.Lock()

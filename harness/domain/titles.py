@@ -230,7 +230,7 @@ class TitleIndex:
         return text
 
     def _judge(self, here: _Place, records: list[_Record], pointed_at: frozenset[str]) -> Mention | None:
-        """The film named; a mention of no item where the words are another film; None where they say nothing."""
+        """The film that is named; a mention without item where the words are another film; None where none is named."""
         if here.joined:
             return None
         if not any(c.isalpha() for c in here.said):
@@ -308,7 +308,7 @@ class _Place:
 
     @property
     def capitalised(self) -> bool:
-        """No small letter begins it; the article before the first word does not count."""
+        """Whether no small letter begins it; the article before the first word does not count."""
         content = self._title[1:] if self.length > 1 and self._title[0].key in _ARTICLES else self._title
         return not content[0].text[0].islower()
 
@@ -319,7 +319,7 @@ class _Place:
 
     @property
     def joined(self) -> bool:
-        """Part of a hyphenated word, as Spider is of Spider-Man."""
+        """Whether it is part of a hyphenated word, as Spider in Spider-Man."""
         before, after = self.text[max(0, self.start - 2) : self.start], self.text[self.end : self.end + 2]
         return (len(before) == 2 and before[1] in _HYPHENS and before[0].isalnum()) or (
             len(after) == 2 and after[0] in _HYPHENS and after[1].isalnum()
@@ -365,7 +365,7 @@ class _Place:
 
     @property
     def follows_name(self) -> bool:
-        """A capitalised word that begins no sentence stands directly before it."""
+        """Whether a capitalised word that begins no sentence is directly before it."""
         if self._at == 0:
             return False
         before = self._words[self._at - 1]
@@ -379,12 +379,12 @@ class _Place:
 
     @property
     def is_sequel(self) -> bool:
-        """A number of a sequel or of a part follows."""
+        """Whether the number of a sequel or of a part follows."""
         return _SEQUELS.match(self.text, self.end) is not None
 
     @property
     def goes_on(self) -> bool:
-        """It is the beginning of a longer capitalised name."""
+        """Whether it is the beginning of a longer capitalised name."""
         if self._at + self.length >= len(self._words):
             return False
         next_word = self._at + self.length
@@ -396,7 +396,7 @@ class _Place:
 
     @property
     def written_as_title(self) -> bool:
-        """Capitals as a title has them, one of them at least where no sentence begins."""
+        """Whether it has the capitals of a title, at least one of them where no sentence begins."""
         article = self._title[0].key in _ARTICLES
         title = self._title[1:] if article else self._title
         if self.text.isupper() or not title:

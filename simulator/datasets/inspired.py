@@ -9,8 +9,8 @@ some releases) and second_label (may be absent). A row that cannot be used is an
 file:line:column; with ``skip_bad`` its whole *dialogue* is left out, because a dialogue with a hole is not the one that
 was held. Damaged characters (U+FFFD) do not make a row bad: a run of them becomes one, and such rows are counted.
 
-What it leaves out: which film was accepted. The release records the trailer's video id, not the film, so mentions
-stand in the order of ``movie_dict``.
+What it leaves out: which film was accepted. The release records the trailer's video id, not the film, so mentions have
+the order of ``movie_dict``.
 """
 
 from __future__ import annotations
@@ -43,10 +43,15 @@ _MOVIE_DICT = re.compile(rf"\{{(?:{_ENTRY}(?:,{_ENTRY})*,?)?\s*\}}")
 class InspiredDataset:
     """An INSPIRED TSV file as a `Dataset`; read on first use.
 
-    ``max_turns``: T_max of the conversations that a planner trained on this will hold. Human dialogues end after 9 to
-    13 recommender turns and are not cut, since their late turns carry labels too. ``State.max_turns`` is
-    therefore the larger of T_max and the dialogue's own number of turns: ``turn t of T_max`` reads as at run time for
-    t <= T_max, t never exceeds it, and the last turns of a human dialogue look like last turns.
+    Human dialogues have 9 to 13 recommender turns. They are not cut, since their late turns have labels too. So
+    ``State.max_turns`` is the larger of T_max and the dialogue's own number of turns: t never exceeds it, ``turn t of
+    T_max`` reads as at run time for t <= T_max, and the last turns of a human dialogue look like last turns.
+
+    Args:
+        path: the TSV file.
+        strategies: the label set; every label must belong to one of them.
+        skip_bad: most bad rows to accept; the dialogue of each is left out.
+        max_turns: T_max of the conversations of a planner that is trained on this file.
     """
 
     def __init__(self, path: Path, *, strategies: tuple[Strategy, ...], skip_bad: int = 0, max_turns: int = 10) -> None:
@@ -66,7 +71,7 @@ class InspiredDataset:
 
     @property
     def damaged(self) -> int:
-        """Number of rows of the dialogues read whose text holds U+FFFD."""
+        """Number of rows with U+FFFD in their text, in the dialogues that are kept."""
         return self._read.damaged
 
     @cached_property
@@ -202,7 +207,7 @@ class _Table:
         return found
 
     def first_cell(self, line: bytes) -> str:
-        """The dialogue of a line whose cells cannot be read, as far as one can tell."""
+        """The ``dialog_id`` of a line that has a cell that cannot be read; empty where the line is too short."""
         cells = line.split(b"\t")
         at = self._columns.index("dialog_id")
         return cells[at].decode("utf-8", "replace") if at < len(cells) else ""

@@ -50,8 +50,13 @@ class _Conversation(msgspec.Struct):
 class RedialDataset:
     """A ReDial file as a `Dataset`; read on first use. Dialogues have no labelled turns.
 
-    Mentions: films that were suggested and that the seeker (the initiator) said they liked come first, then the others,
-    each in the order in which the messages name them.
+    In ``mentions``, suggested films that the seeker (the initiator) liked come first, then the others; each group has
+    the order in which the messages name the films.
+
+    Args:
+        folder: the folder of the release.
+        split: the file of dialogues in it.
+        skip_bad: most bad rows to accept; each is one dialogue that is left out.
     """
 
     def __init__(self, folder: Path, *, split: str = "valid_data.jsonl", skip_bad: int = 0) -> None:
@@ -128,11 +133,17 @@ class _Record(msgspec.Struct):
 
 
 def load_redial_graph(folder: Path) -> KnowledgeGraph:
-    """The films of ``item_ids.json`` with the facts that ``kg.json`` holds about them; ids are ReDial's entity numbers.
+    """The knowledge graph of ReDial: the films of ``item_ids.json`` with their facts in ``kg.json``.
 
-    A film that stands there with and without its year becomes one record (`KnowledgeGraph.merged`).
+    Ids are ReDial's entity numbers. A film that is there with and without its year becomes one record
+    (`KnowledgeGraph.merged`).
 
-    `InputError` names a file that cannot be read, `DataError` one that does not fit the others.
+    Args:
+        folder: the folder that holds the five files.
+
+    Raises:
+        InputError: a file cannot be read.
+        DataError: a file does not fit the others.
     """
     entities = _decode(folder / "entity2id.json", dict[str, int])
     relations = _decode(folder / "relation2id.json", dict[str, int])

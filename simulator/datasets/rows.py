@@ -40,9 +40,11 @@ class BadRows:
 
 
 def numbered_lines(path: Path) -> list[tuple[int, bytes]]:
-    """The lines of a file, numbered from 1, split at ``\\n`` only; a byte order mark and a last ``\\r`` are taken off.
+    """The lines of a file, numbered from 1 and split at ``\\n`` only, without byte order mark and last ``\\r``.
 
-    `InputError` where the file cannot be read, `DataError` where it is empty.
+    Raises:
+        InputError: the file cannot be read.
+        DataError: the file is empty.
     """
     try:
         content = path.read_bytes().removeprefix(_BOM)

@@ -149,7 +149,7 @@ def _word(attribute: Attribute) -> str:
 
 
 def _standing(history: tuple[Utterance, ...], ear: Ear) -> tuple[str, frozenset[str]]:
-    """The film on the table (empty if none) and the films that are out: turned down, seen or told of."""
+    """The film under discussion ("" if none), and the films to leave out: turned down, seen or told of."""
     table = ""
     out: set[str] = set()
     for utterance in history:
@@ -176,7 +176,7 @@ def _choose(
     if not fresh:
         return None
     best = max(fresh, key=lambda c: (_covers(c, wishes, ear), -c.number))
-    # A better fit replaces a film that misses wishes learned since; otherwise the talk stays with the one on the table.
+    # A film that fits better replaces one that misses newer wishes; otherwise the talk stays with the present film.
     if on_table and _covers(on_table[0], wishes, ear) >= _covers(best, wishes, ear):
         return on_table[0]
     return best

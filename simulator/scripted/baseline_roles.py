@@ -1,8 +1,8 @@
 """The recommender roles that only baselines have: clarifier, selector, persuader, critic; template writers all.
 
-They are what a language model would be in the baselines' prompts (`experts.baselines`), with its known faults: the
-persuader sells well and now and then adds a person who has nothing to do with the film; the critic finds that out,
-and with a critique before it the persuader keeps to its record. None sees a goal, a persona or a planner's strategy.
+They stand for a language model with the baselines' prompts (`experts.baselines`) and have its known faults. The
+persuader sells well, but sometimes adds a person who has nothing to do with the film. The critic notices this. After a
+critique the persuader keeps to its record. None of them sees a goal, a persona or a planner's strategy.
 """
 
 from __future__ import annotations

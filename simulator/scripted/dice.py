@@ -1,4 +1,4 @@
-"""Luck of one reply: uniforms named by what they decide, from the request's seed.
+"""The random numbers of one reply: uniforms named by what they decide, from the request's seed.
 
 Replies depend on the prompt and the seed alone, so a recorded run replays exactly. Without a seed, or at temperature
 0, the prompt itself is the seed: the same prompt then always gets the same reply, as greedy decoding would give.

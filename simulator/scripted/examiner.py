@@ -1,9 +1,9 @@
 """The scripted examiner: how likely a seeker is to watch a film, and how true a message is, as p(1..5).
 
-*Intention.* With the title alone a person guesses, a little to the low side; with the film's record it judges by how
-many of its wishes the film has; after a dialogue it is what the dialogue made of it, which is the scripted seeker's own
-mind at that point (`world.fold`, a function of the text). So good talk about a fitting film moves the intention towards
-the true one, refusals drop it, and charm may carry it beyond what the film holds.
+*Intention.* With the title alone a person guesses, a little too low. With the film's record the person judges by how
+many wishes the film meets. After a dialogue the intention is the scripted seeker's own at that point (`world.fold`, a
+function of the text). So good talk about a fitting film moves the intention towards the true one, refusals lower it,
+and charm may raise it above what the film deserves.
 
 *Credibility.* Statements that the record supports raise it, others lower it; a message that states nothing is neither
 believed nor doubted. Both decide from the prompt's sections; nothing is random.

@@ -44,7 +44,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Faults:
-    """The rules in force."""
+    """The rules that are active now, in order."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []

@@ -134,11 +134,11 @@ class Ear:
         )
 
     def _without(self, text: str, items: Iterable[str]) -> str:
-        # Titles hold genre words and negations ("The Crime ...", "No Country ..."); they say nothing about wishes.
+        # Titles may hold genre words and negations ("The Crime ...", "No Country ..."), which are no wishes.
         return self.graph.titles.without(text, items, "this")
 
     def spoken(self, name: str) -> str:
-        """A film's name as it is said in a sentence, so that whoever hears it knows it for a film."""
+        """A film's name as a sentence has it, so that every reader recognises a film."""
         item = self.graph.titles.find(name)
         return spoken_name(item) if item else name
 
@@ -147,6 +147,6 @@ _TITLE_WITH_YEAR = re.compile(r"[A-Z0-9][^.?!]{0,80}\((?:19|20)\d{2}\)")
 
 
 def _sentiment(text: str) -> float:
-    # For seekers played by a language model: counts of plain words, drawn towards the middle.
+    # For seekers played by a language model: counts of plain words, moved towards the middle.
     good, bad = len(_GOOD.findall(text)), len(_BAD.findall(text))
     return (good + 1.5) / (good + bad + 3.0)

@@ -26,7 +26,7 @@ _SHIFT = {"reward": 0.0, "evaluator": -0.01}
 
 
 def reading(role: str, dialogue: str, ear: Ear) -> float:
-    """The latent satisfaction in [0, 1] that the dialogue shows; .3 where the seeker has not answered anything."""
+    """The satisfaction in [0, 1] that the dialogue shows; 0.3 where the seeker has answered nothing yet."""
     history = parse_dialogue(dialogue)
     answered = False
     read = []
@@ -48,7 +48,7 @@ def distribution(role: str, sections: Mapping[str, str], ear: Ear) -> tuple[floa
 
 
 def sample(probabilities: Sequence[float], temperature: float, dice: Dice, labels: Sequence[str] = LABELS) -> str:
-    """One label drawn at this temperature; at 0 the likeliest."""
+    """Draw a label at this temperature; at 0 take the most likely one."""
     if temperature <= 0.0:
         return labels[max(range(len(labels)), key=probabilities.__getitem__)]
     weights = [p ** (1.0 / temperature) for p in probabilities]

@@ -1,10 +1,10 @@
 """The scripted planner: how a person might choose the next strategy, as a distribution over the prompt's letters.
 
 It reads what a language model would: the strategies listed in the instructions, the dialogue and its own earlier
-choices. Its taste is the human frequency of each strategy at that turn (`simulator.scripted.rules`), bent by what the
-last turns show: questions while little was said, persuasion while a film is on the table, a change of course after
-a refusal, dislike of repeating itself. It knows neither the persona nor what works in this world, so it imitates
-people and wins no more than they do.
+choices. It starts from the human frequency of each strategy at that turn (`simulator.scripted.rules`). The last turns
+change it: more questions while little was said, more persuasion while a film is under discussion, another strategy
+after a refusal, fewer repetitions. It knows neither the persona nor what works in this world, so it imitates people and
+wins no more than they do.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _key(name: str) -> str:
 
 
 def _bent(dialogue: str, ear: Ear) -> dict[str, float]:
-    """By how much the moment raises or lowers the weight of a strategy."""
+    """Strategy -> factor on its weight, by what the last turns show."""
     wishes: set[object] = set()
     offered = refused = False
     for utterance in parse_dialogue(dialogue):

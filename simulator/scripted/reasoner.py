@@ -1,9 +1,9 @@
 """The scripted preference reasoner (Eq. 3): what the seeker wants, avoids and has seen, inferred from its words only.
 
-Wishes are the genres, persons and decades in the seeker's clauses that hold no negation. Films that the seeker tells
-of speak too: what two of them share counts as a wish; while fewer than two wishes were said in words, the genres of a
-single film count as well. That guess can be wrong, as a language model's would be. Films turned down or seen are
-listed as seen. It sees no goal and no persona.
+Wishes are the genres, persons and decades in the seeker's clauses without negation. What two films that it tells
+of share is a wish too. While the seeker has said fewer than two wishes in words, the genres of a single film count as
+well. That guess can be wrong, as a language model's would be. Films turned down or seen are listed as seen. It sees no
+goal and no persona.
 """
 
 from __future__ import annotations

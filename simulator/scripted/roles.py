@@ -29,7 +29,7 @@ ROLES = (*_WRITERS, *_JUDGES)
 class NotOfThisWorld(ValueError):
     """A prompt names a role, a strategy or a persona that this world has no rule for.
 
-    Taken for the nearest that it knows, such a prompt would give the same numbers for every setting, without a word.
+    To treat such a name as the nearest known one would silently give the same numbers for every setting.
     """
 
 

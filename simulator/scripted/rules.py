@@ -1,7 +1,7 @@
-"""Planners by hand for the workbench: straw men, an open-loop schedule, one that reads, one that knows the persona.
+"""Hand-written planners for `trial`: simple ones, a fixed schedule, one that reads, one that knows the persona.
 
-They bound what there is to learn. `reading_rule` sees what a learned planner sees (the dialogue and its own earlier
-strategies); `knowing_rule` is the same rule told the traits, an upper bound no planner can be asked to reach.
+They bound what there is to learn. `reading_rule` sees what a learned planner sees: the dialogue and its own earlier
+strategies. `knowing_rule` is the same rule with the traits given, an upper bound that no planner need reach.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def open_loop(schedule: Sequence[str]) -> Callable[[View], str]:
 
 
 def reading_rule(view: View) -> str:
-    """Elicit by what the seeker slips, check once, persuade by its taste, close when it sounds ready."""
+    """Ask in the way that suits the seeker, check once, persuade by its taste, close when it sounds ready."""
     return _rule(view, _guessed(view))
 
 
@@ -119,7 +119,7 @@ _REFUSED = re.compile("|".join(re.escape(t.replace("{item}", "")) for t in (*phr
 
 
 def _guessed(view: View) -> dict[str, str]:
-    """Traits as far as cues and the effect of earlier moves show them."""
+    """The traits that cues and the effects of earlier moves show."""
     traits: dict[str, str] = {}
     said = [utterance.text for utterance in view.history if utterance.speaker == "seeker"]
     for text in said:

@@ -179,13 +179,22 @@ def serve(
     faults: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until a signal or the parent's end; ``announce`` gets the ready line (default: printed).
+    """Serve until a signal comes or the parent ends.
 
-    The ready line is ``{"event": "listening", "url": "http://127.0.0.1:PORT", "pid": ...}``. An unusable graph or an
-    occupied port is an `InputError`.
+    Args:
+        graph: the file of the knowledge graph.
+        port: 0 takes a free one.
+        latency_s: seconds that each reply waits.
+        parent_fd: a pipe; its end of file ends the server.
+        faults: whether ``/faults`` is allowed.
+        announce: gets the ready line ``{"event": "listening", "url": "http://127.0.0.1:PORT", "pid": ...}``; by
+            default it is printed.
+
+    Raises:
+        InputError: the graph is unusable, or the port is in use.
     """
     app = App(KnowledgeGraph.load(graph), latency_s=latency_s, faults=faults)
-    # Named as TCP, or asyncio leaves Nagle's algorithm on, which holds each reply's body back for 40 ms.
+    # With the protocol TCP named: otherwise asyncio leaves Nagle's algorithm on, which delays each body by 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -235,7 +244,7 @@ def _end_with_parent(fd: int) -> None:
 
 
 async def _suffer(rule: faulty.Rule, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Act out a fault; True if the request is over with it."""
+    """Carry out a fault; True if the request ends with it."""
     match rule.kind:
         case "status":
             headers = [] if rule.retry_after is None else [(b"retry-after", f"{rule.retry_after:g}".encode())]

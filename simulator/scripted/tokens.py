@@ -66,7 +66,7 @@ def prompt_ids(messages: Sequence[str]) -> list[int]:
 
 
 class PrefixCache:
-    """Which prompt blocks a server would have in its cache: a block is known by itself and all before it."""
+    """The prompt blocks that a server would have in its cache; a block's key covers the block and all before it."""
 
     def __init__(self) -> None:
         self._blocks: OrderedDict[int, None] = OrderedDict()
@@ -74,7 +74,7 @@ class PrefixCache:
         self.hits = 0
 
     def look_up(self, token_ids: list[int]) -> int:
-        """Number of leading tokens already cached; afterwards all full blocks of the prompt are."""
+        """Number of leading tokens already in the cache; adds all full blocks of the prompt to it."""
         chain, cached, unbroken = 0, 0, True
         for start in range(0, len(token_ids) - BLOCK + 1, BLOCK):
             chain = hash((chain, tuple(token_ids[start : start + BLOCK])))

@@ -1,7 +1,7 @@
 """Traits of a persona, recovered from its text by cue words: the scripted seeker has no other access to them.
 
 The cues are broader than `simulator.personas` needs, so that a persona written by somebody else is read too; what a
-text does not say falls back to the middle of the road (warm, names attributes, open, ordinary patience).
+text does not say takes the ordinary value (warm, names attributes, open, ordinary patience).
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ class Trial:
             for item in self._ear.covering(frozenset((wish,))):
                 counts[item] = counts.get(item, 0) + 1
         pool = counts if counts else {item.id: 0 for item in self._ear.graph.items[:200]}
-        query = lines[0]  # ties fall as by a rough embedding: at random, the same for the same query
+        query = lines[0]  # ties are broken at random, but always alike for one query, as by a rough embedding
         top = sorted(pool, key=lambda item: -pool[item])[:400]
         ranked = sorted(top, key=lambda item: (-pool[item], crc32(f"{query}{item}".encode())))
         return [item for item in ranked if item not in seen][:10]

@@ -1,4 +1,4 @@
-"""The scripted seeker's reply: read persona, goal and dialogue, fold the mind, say what it does and lets slip.
+"""The scripted seeker's reply: read persona, goal and dialogue, compute the seeker's state, write the answer.
 
 An agenda-based user in the tradition of Zhang & Balog (KDD 2020): the agenda is the list of wishes not yet said, popped
 by the questions that suit the persona. A reply is a mood phrase (graded, for the judge to read), the reaction to the
@@ -67,7 +67,7 @@ def parse_goal(text: str) -> Wishes:
 
 
 def reveals(mind: Mind, traits: Traits, wishes: Wishes, dice: Dice, ear: Ear) -> list[str]:
-    """The sentences in which the seeker tells wishes, as far as the last message drew them out."""
+    """The sentences in which the seeker tells wishes, as many as the last message asks for."""
     unsaid = _shuffled((a for a in wishes.attributes if a not in mind.known), dice)
     missing = _shuffled(mind.missing, dice)
     worn = mind.uses[-2:-1] == (mind.event,)
@@ -90,7 +90,7 @@ def reveals(mind: Mind, traits: Traits, wishes: Wishes, dice: Dice, ear: Ear) ->
         case "misread":
             return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(0.3, "correct") else []
         case "partly":
-            # Checking is no way to ask: who hears summary after summary adds less each time.
+            # A summary is no question: with each further one the seeker adds less.
             rate = 0.5 * 0.5 ** (sum(act in GROUNDING for act in mind.uses) - 1)
             return _wish(missing[:1], phrases.HOPES, dice) if dice.chance(rate, "add") else []
         case "refused":
@@ -182,7 +182,7 @@ def _react(mind: Mind, dice: Dice, ear: Ear) -> list[str]:
 
 
 def _cue(mind: Mind, traits: Traits, wishes: Wishes, dice: Dice) -> list[str]:
-    """At most one thing that the seeker lets slip; which one depends on where the talk stands."""
+    """At most one cue of the seeker's traits or readiness; which one depends on the state of the talk."""
     told_all = len(mind.known) == len(wishes.attributes)
     if mind.table and mind.intention >= 0.5 and mind.trust >= 0.45:
         slip, rate = "tempted", 0.6

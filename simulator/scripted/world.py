@@ -58,7 +58,7 @@ KNOWS_FILM = 0.7
 
 
 class Mind(Struct, frozen=True, kw_only=True):
-    """What the seeker holds after some messages. Numbers are in [0, 1] but boredom (0 to the budget and above)."""
+    """The seeker's state after some messages. Numbers are in [0, 1], except boredom: at least 0, without a bound."""
 
     trust: float
     rapport: float = 0.3
@@ -113,7 +113,7 @@ def fold(ear: Ear, traits: Traits, person: str, wishes: Wishes, history: Sequenc
 
 
 def satisfaction(mind: Mind, traits: Traits, wishes: Wishes) -> float:
-    """How content the seeker is, in [0, 1]; its mood phrase shows this, and the judge reads it from there."""
+    """How content the seeker is, in [0, 1]; its mood phrase shows this to the judge."""
     share = len(mind.known) / max(len(wishes.attributes), 1)
     tired = max(0.0, mind.boredom / budget(traits) - 0.5)
     level = (

@@ -25,7 +25,7 @@ class RoleTotals(Struct, frozen=True, kw_only=True):
     """One role's model calls so far."""
 
     usage: Usage
-    """Of answered calls; its ``calls`` leaves failed and cancelled ones out."""
+    """Usage of the answered calls; its ``calls`` does not count failed and cancelled ones."""
     failed: int
     cancelled: int
     retries: int

@@ -7,8 +7,8 @@ seeker's hidden goal included. The rule:
 - An opening tag without its closing one begins a thought that was cut off: all after it is thought.
 - A closing tag without its opening one ends a thought that began in the prompt: all before it is thought.
 - A tag in quotation marks or backticks ("<think>", `</think>`) is a word that is spoken of, not a tag.
-- Of a reply in channels (``<|channel|>analysis<|message|>...``) only the channel ``final`` is said; so is what follows
-  ``assistantfinal``, where a server has left the channels' marks out.
+- In a reply with channels (``<|channel|>analysis<|message|>...``) only the channel ``final`` is said. The text after
+  ``assistantfinal`` is said too, where a server has left the channels' marks out.
 
 In doubt more is taken out, not less: a lost word costs a second request, a leaked thought gives a wrong result.
 A text without any of these marks is left as it is, to the last blank. Thoughts in plain prose cannot be told from what
