@@ -1,9 +1,9 @@
 """The scripted preference reasoner (Eq. 3): what the seeker wants, avoids and has seen, inferred from its words only.
 
-Wishes are the genres, persons and decades in the seeker's clauses without negation. What two films that it tells
-of share is a wish too. While the seeker has said fewer than two wishes in words, the genres of a single film count as
-well. That guess can be wrong, as a language model's would be. Films turned down or seen are listed as seen. It sees no
-goal and no persona.
+Wishes are the genres, persons and decades in the seeker's clauses without negation. If the seeker tells
+of two films, what both share is a wish too. While the seeker has said fewer than two wishes in words, the genres of a
+single film count as well. That guess can be wrong, as a language model's would be. Films turned down or seen are listed
+as seen. It sees no goal and no persona.
 """
 
 from __future__ import annotations
