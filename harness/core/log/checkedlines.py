@@ -1,11 +1,11 @@
 """Files of JSON lines whose lines carry a checksum, so that damage is noticed and named by file and line.
 
-The last member of a line is its check: CRC-32 over the bytes of the line before it, started from the check of the
-previous line. A changed character is noticed in its own line. A line that is missing, doubled or in the wrong place is
-noticed in the next line. Each line stays one JSON value: an object gets a member ``check``, an array one more element.
-Lines lost at the end of a file leave no trace in the file: a `FileMark`, kept elsewhere, shows the loss. The check does
-not protect against a person who edits the file on purpose. Lines of older versions have no check; they are read as they
-are.
+The last member of a line is its check: CRC-32 over the line's bytes in front of the check, started from the check of
+the previous line. A changed character is noticed in its own line. A line that is missing, doubled or in the wrong place
+is noticed in the next line. Each line stays one JSON value: an object gets a member ``check``, an array one more
+element. Lines lost at the end of a file leave no trace in the file: a `FileMark`, kept elsewhere, shows the loss. The
+check does not protect against a person who edits the file on purpose. Lines of older versions have no check; they are
+read as they are.
 """
 
 from __future__ import annotations
