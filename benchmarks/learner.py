@@ -66,7 +66,7 @@ class Bench:
         states = labelled_states(InspiredDataset(_DIALOGUES, strategies=STRATEGIES).dialogues(), strategies)
         self.policy = EncoderPolicy(encoder, strategies, trainable_layers=layers, max_tokens=CAP)
         self.inputs: list[Prepared] = [self.policy.prepare(state) for state in states.states]
-        self.lengths = [len(text) for text, _ in self.inputs]
+        self.lengths = [len(text) for text, _ in self.inputs if isinstance(text, Tokens)]
         self.optimizer = Optimizer(self.policy, learning_rate=5e-3, encoder_learning_rate=1e-4)
         self._targets_NK = torch.from_numpy(states.targets_NK)
 

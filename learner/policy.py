@@ -48,6 +48,14 @@ class TrainablePolicy(Protocol):
         moves, since a regression on inputs that move would have to be fitted again at every update."""
         ...
 
+    def learn_from_rewards(self) -> None:
+        """From now on `parameter_groups` are those that rewards train; warm-up is over."""
+        ...
+
+    def fit_to_rewards(self, prepared: Sequence[Any]) -> None:
+        """Fit what may be fitted to the states of the first update; the distribution stays what it is, to the bit."""
+        ...
+
     def parameter_groups(self) -> dict[str, list[Tensor]]:
         """Trainable tensors by kind, since kinds have learning rates of their own: ``text`` and ``numbers`` (a head's
         weights on either), ``encoder``, ``table``."""

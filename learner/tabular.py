@@ -55,6 +55,12 @@ class TabularPolicy(Immediate):
         ]
         return torch.cat(columns, dim=1).double()
 
+    def learn_from_rewards(self) -> None:
+        """One table for warm-up and rewards."""
+
+    def fit_to_rewards(self, prepared: Sequence[Cell]) -> None:
+        """Nothing is fitted."""
+
     def parameter_groups(self) -> dict[str, list[Tensor]]:
         return {"table": [self.table]}
 

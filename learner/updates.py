@@ -49,6 +49,7 @@ class Learner:
         ``total_episodes``: of the whole training; where they are no multiple of ``batch_episodes`` the last update
         has fewer. ``gae_lambda``: of the advantage ``critic`` alone. ``batched``: the first pass too is faster and
         rounded differently, for a GPU; without it every ratio of the first pass at lag 0 is exactly 1."""
+        policy.learn_from_rewards()
         self.policy = policy
         self.version = 0
         self.batch_episodes = batch_episodes
@@ -79,6 +80,8 @@ class Learner:
             [self.policy.prepare(state) for state in episode.states()[: len(series)]]
             for episode, series in zip(episodes, rewards, strict=True)
         ]
+        if self.version == 0:
+            self.policy.fit_to_rewards([state for states in prepared for state in states])
         values = [self.critic.values(self.policy.critic_inputs(states)) for states in prepared]
         turns = _turns(episodes, prepared, returns, values, self._advantages(rewards, returns, values))
         step = self._step(turns, normaliser=len(episodes) * self._max_turns)

@@ -17,6 +17,7 @@ from harness.core.messages import Decision, State, Turn
 from harness.core.seams import Policy
 from harness.domain.strategies import STRATEGIES
 from harness.domain.text_encoder import TextEncoder, load_encoder
+from learner.encoder_policy import EncoderPolicy
 from learner.policy import FixedPolicy, TrainablePolicy, UniformPolicy
 from learner.tabular import TabularPolicy
 
@@ -167,34 +168,35 @@ def test_more_layers_than_the_encoder_has_are_refused(tiny: TextEncoder) -> None
         an_encoder_policy(tiny, KEYS, trainable_layers=3)
 
 
-def test_fitted_inputs_are_centred_scaled_and_fixed_afterwards(tiny: TextEncoder) -> None:
-    policy = an_encoder_policy(tiny, KEYS)
+def test_what_rewards_train_begins_at_the_warmed_up_planner_to_the_bit(policy: TrainablePolicy) -> None:
     prepared = [policy.prepare(each) for each in STATES]
-    policy.fit_inputs(prepared)
-    assert len(set(policy.distribution(STATES[0]))) == 1
-    rows = torch.stack([torch.cat(pair) for pair in prepared])  # type: ignore[arg-type]  # a frozen encoder's pairs
-    inputs = (rows - policy.weights()["inputs.center"]) * policy.weights()["inputs.scale"]
-    torch.testing.assert_close(inputs.mean(0), torch.zeros(inputs.shape[1]), atol=1e-5, rtol=0)
-    for block in inputs.split([16, 16, 16, inputs.shape[1] - 48], dim=1):
-        assert block.square().sum(1).mean().item() == pytest.approx(1.0, rel=1e-4)
-    disturb(policy)
-    with pytest.raises(ValueError, match="before the head has learned"):
+    if isinstance(policy, EncoderPolicy):
         policy.fit_inputs(prepared)
+    disturb(policy)
+    warmed = [policy.distribution(each) for each in STATES]
+    learned = [tensor.detach().clone() for group in policy.parameter_groups().values() for tensor in group]
+    policy.learn_from_rewards()
+    policy.fit_to_rewards(prepared)
+    assert [policy.distribution(each) for each in STATES] == warmed
+    if isinstance(policy, EncoderPolicy) and policy.trainable_layers == 0:
+        inputs = policy.critic_inputs(prepared)
+        torch.testing.assert_close(inputs.mean(0), torch.zeros(inputs.shape[1]), atol=1e-4, rtol=0)
+        assert not any(tensor.any() for group in policy.parameter_groups().values() for tensor in group)
+        disturb(policy, seed=3)
+        assert torch.equal(policy.weights()["head.text"], learned[0])
+        policy.fit_to_rewards(prepared[:2])  # what rewards have trained already keeps its inputs
+        assert torch.equal(policy.critic_inputs(prepared), inputs)
+        with pytest.raises(ValueError, match="before the head has learned"):
+            policy.fit_inputs(prepared)
 
 
-def test_a_frozen_encoder_reads_each_text_once(tiny: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = an_encoder_policy(tiny, KEYS)
-    reads = []
-    forward = type(tiny.model).forward
-
-    def counted(self, *args, **kwargs):
-        reads.append(1)
-        return forward(self, *args, **kwargs)
-
-    monkeypatch.setattr(type(tiny.model), "forward", counted)
-    for each in (policy, policy.snapshot(), policy):
-        each.distribution(STATES[2])
-    assert len(reads) == 1
+def test_a_critic_reads_nothing_that_training_moves(policy: TrainablePolicy) -> None:
+    policy.learn_from_rewards()
+    before = policy.critic_inputs([policy.prepare(each) for each in STATES])
+    disturb(policy)
+    assert torch.equal(policy.critic_inputs([policy.prepare(each) for each in STATES]), before)
+    assert policy.critic_inputs([]).shape == (0, before.shape[1])
+    assert len({tuple(row) for row in before.tolist()}) > 1
 
 
 def test_threads_get_the_bits_of_one(tiny: TextEncoder) -> None:

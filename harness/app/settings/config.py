@@ -161,9 +161,9 @@ class Planner(Struct, frozen=True, kw_only=True):
     init: str = ""
     """Checkpoint folder to start from instead of a warm-up."""
     max_tokens: Annotated[int, Meta(ge=16, le=4096)] = 128
-    """Token budget of the state text, newest turns first."""
+    """Token budget of the text that trained layers read, newest turns first; a frozen encoder reads all sentences."""
     preferences: bool = False
-    """Whether the state text holds the last preference text."""
+    """Whether the text that trained layers read holds the last preference text."""
 
 
 class Warmup(Struct, frozen=True, kw_only=True):
@@ -193,7 +193,7 @@ class RL(Struct, frozen=True, kw_only=True):
     """Of the advantage ``critic``: 1 trusts returns, 0 trusts the critic."""
     passes: Annotated[int, Meta(ge=1, le=1000)] = 8
     """Steps on the same episodes, each on all of them; fewer once the policy has moved far. The paper has 1."""
-    policy_lag: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    policy_lag: Annotated[int, Meta(ge=0, le=10_000)] = 3
     """L, in updates: episode e acts with version max(0, e // batch_episodes - L)."""
 
 
