@@ -1,8 +1,10 @@
-"""A linear head and the inputs that it looks at: logits = W z + b, z = (x - center) * scale.
+"""A linear head and the inputs that it looks at: logits = W z + b, z = (x - center) * scale, cut at low and high.
 
 x is a state's text and its numbers side by side. Of sentences (`learner.sentences`) the text goes through a projection
 first: the directions in which the sentences of some states differ most, each scaled to the same spread, since a head
-that learns at one rate hears a direction as loudly as it varies. Inputs are fitted once, while the weights are zero.
+that learns at one rate hears a direction as loudly as it varies. What lies beyond nearly all fitted states is cut
+there: a linear head knows nothing of what it has never seen, and would be loudest about it. Inputs are fitted once,
+while the weights are zero.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ DIRECTIONS = 64
 """Of sentences kept. In the scripted world 48 read less (a message at a time), 96 no more."""
 _FAINT = 1e-3
 """Share of the largest variance that is added to each: a direction that hardly varied in the fit must not explode."""
+_CUT = 0.01
+"""Share of the fitted states on either side that is cut. Without it the imitation of people's dialogues, met by a
+simulator's longer talk, is so sure of itself that rewards have to undo it first."""
 _NO_SPREAD = 1e-6
 """A block that varies less is constant on the fitted states and stays as it is."""
 
@@ -30,6 +35,8 @@ class Head:
         self.bias = torch.zeros(strategies, requires_grad=True)
         self._center = torch.zeros(sum(self._widths))
         self._scale = torch.ones(sum(self._widths))
+        self._low = torch.full_like(self._center, -torch.inf)
+        self._high = torch.full_like(self._center, torch.inf)
 
     @property
     def learned(self) -> bool:
@@ -38,12 +45,11 @@ class Head:
 
     def inputs(self, text: Tensor, numbers: Tensor) -> Tensor:
         """z, (F,) of one state or (N, F) of N, from its text (the slots of sentences) and its numbers."""
-        return (self._raw(text, numbers) - self._center) * self._scale
+        return self._scaled(self._raw(text, numbers), 0)
 
     def number_inputs(self, numbers_NF: Tensor) -> Tensor:
         """The part of z that no text is in, (N, F)."""
-        skipped = self._widths[0]
-        return (numbers_NF - self._center[skipped:]) * self._scale[skipped:]
+        return self._scaled(numbers_NF, self._widths[0])
 
     def logits(self, text: Tensor, numbers: Tensor) -> Tensor:
         """(K,) of one state or (N, K) of N."""
@@ -69,6 +75,10 @@ class Head:
             self._scale = torch.cat(
                 [torch.full((block.shape[1],), scale) for block, scale in zip(blocks, scales, strict=True)]
             )
+            if self._projection is None:
+                return  # pooled segments are of layers that learn: what moves must not be cut where it once was
+            inputs = (rows - self._center) * self._scale
+            self._low, self._high = (inputs.quantile(share, dim=0) for share in (_CUT, 1.0 - _CUT))
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that distinguishes it from a fresh one, by name; the tensors themselves."""
@@ -78,6 +88,8 @@ class Head:
             "head.bias": self.bias.detach(),
             "inputs.center": self._center,
             "inputs.scale": self._scale,
+            "inputs.low": self._low,
+            "inputs.high": self._high,
         }
         return found if self._projection is None else found | {"inputs.projection": self._projection}
 
@@ -89,8 +101,14 @@ class Head:
             tensor.detach().clone().requires_grad_() for tensor in (self.text_weight, self.numbers_weight, self.bias)
         )
         twin._center, twin._scale = self._center.clone(), self._scale.clone()
+        twin._low, twin._high = self._low.clone(), self._high.clone()
         twin._projection = None if self._projection is None else self._projection.clone()
         return twin
+
+    def _scaled(self, raw: Tensor, first: int) -> Tensor:
+        """``raw``: the columns of x from ``first`` on."""
+        scaled = (raw - self._center[first:]) * self._scale[first:]
+        return scaled.clamp(self._low[first:], self._high[first:])
 
     def _raw(self, text: Tensor, numbers: Tensor) -> Tensor:
         if self._projection is not None:

@@ -29,9 +29,20 @@ def fitted() -> Head:
 def test_every_block_has_mean_0_and_root_mean_square_1() -> None:
     slots, numbers, _ = data()
     inputs = fitted().inputs(slots, numbers)
-    torch.testing.assert_close(inputs.mean(0), torch.zeros(inputs.shape[1]), atol=1e-4, rtol=0)
+    # Up to the share that is cut on either side.
+    torch.testing.assert_close(inputs.mean(0), torch.zeros(inputs.shape[1]), atol=0.02, rtol=0)
     for block in inputs.split([WIDTH, WIDTH, WIDTH, NUMBERS], dim=1):
-        assert block.square().sum(1).mean().item() == pytest.approx(1.0, rel=1e-3)
+        assert block.square().sum(1).mean().item() == pytest.approx(1.0, rel=0.05)
+
+
+def test_what_no_fitted_state_shows_is_cut_at_what_they_show() -> None:
+    slots, numbers, _ = data()
+    head = fitted()
+    seen = head.inputs(slots, numbers)
+    far = head.inputs(100.0 * slots, 100.0 * numbers)
+    assert torch.isfinite(far).all()
+    assert (far <= seen.max(0).values).all()
+    assert (far >= seen.min(0).values).all()
 
 
 def test_the_projection_whitens_the_sentences_and_takes_their_mean_out() -> None:

@@ -181,8 +181,8 @@ class RL(Struct, frozen=True, kw_only=True):
     epochs: Annotated[int, Meta(ge=0, le=100_000)] = 10
     dialogues_per_epoch: Count = 32
     batch_episodes: Count = 16
-    learning_rate: Positive = 1e-2
-    """Of the head (or the table): at 3e-3 a frozen encoder's head hardly moves within 320 episodes."""
+    learning_rate: Positive = 2e-2
+    """Of the head or the table: in trials 2e-2 learns faster than 1e-2 in 320 episodes, and as well in 1,000."""
     encoder_learning_rate: Positive = 1e-4
     """Of trainable encoder layers."""
     gamma: Share = 0.99

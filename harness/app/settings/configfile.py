@@ -37,6 +37,7 @@ PRESETS: Mapping[str, dict[str, Any]] = {
             "horizon": "literal",
             "advantage": "none",
             "passes": 1,
+            "policy_lag": 0,
         },
         "reward": {"mode": "samples", "samples": 10},
     },
