@@ -207,7 +207,7 @@ def test_a_summary_that_was_edited_is_not_believed(played: Path, tmp_path: Path)
         lambda: export(folder, None, console(), parquet=False, jsonl=True, planner=False),
     ):
         with pytest.raises(DataError, match=r"summary\.json was changed.*makes it anew from the log"):
-            reads()  # type: ignore[no-untyped-call]
+            reads()
     with pytest.raises(CheckFailed, match="1 of 1 run directories"):
         runs(folder, console())
     said = console()

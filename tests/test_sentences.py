@@ -66,7 +66,12 @@ def test_where_nothing_was_said_there_is_nothing(tiny: TextEncoder) -> None:
 def test_a_sentence_is_encoded_once(tiny: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     embed = tiny.embed
-    monkeypatch.setattr(tiny, "embed", lambda text: read.append(text) or embed(text))
+
+    def counted(text: str) -> object:
+        read.append(text)
+        return embed(text)
+
+    monkeypatch.setattr(tiny, "embed", counted)
     reader = SentenceReader(tiny)
     for said in (REPLIES[:1], REPLIES, REPLIES[::-1]):
         reader.read(state(*said))

@@ -59,9 +59,9 @@ def test_newcombes_interval_is_its_formula(counts: tuple[int, int, int, int]) ->
     n = sum(counts)
     one, two = (e + f) / n, (e + g) / n
     (low_1, high_1), (low_2, high_2) = roots(one, n, Z), roots(two, n, Z)
-    product = e * h - f * g
+    product = float(e * h - f * g)
     if product > 0:
-        product = max(product - n / 2, 0)
+        product = max(product - n / 2, 0.0)
     margins = (e + f) * (g + h) * (e + g) * (f + h)
     phi = product / math.sqrt(margins) if margins else 0.0
     below = math.sqrt((one - low_1) ** 2 - 2 * phi * (one - low_1) * (high_2 - two) + (high_2 - two) ** 2)
