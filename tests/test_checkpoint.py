@@ -130,7 +130,7 @@ def test_weights_hash_sees_every_weight(tiny: TextEncoder) -> None:
     policy = fresh("top", tiny)
     seen = {weights_hash(policy)}
     for tensor in policy.weights().values():
-        tensor.view(-1)[-1] += 1.0
+        tensor.view(-1)[-1] = 3.25  # not added: bounds that are not fitted yet are infinite
         seen.add(weights_hash(policy))
     assert len(seen) == len(policy.weights()) + 1
 

@@ -70,8 +70,8 @@ def test_most_of_a_prompt_is_in_the_servers_prefix_cache(costs: Costs) -> None:
     served = costs.serving.server
     assert served is not None
     assert served.computed_prompt_tokens_per_turn is not None
-    assert served.computed_prompt_tokens_per_turn <= 425
-    assert served.computed_prompt_tokens / served.prompt_tokens <= 0.21
+    assert served.computed_prompt_tokens_per_turn <= 455
+    assert served.computed_prompt_tokens / served.prompt_tokens <= 0.225
 
 
 def test_bytes_on_disk_a_turn(costs: Costs) -> None:

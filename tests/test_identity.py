@@ -306,7 +306,7 @@ def test_diff_names_texts_world_and_code(tmp_path):
     manifest_with(b, None)
     out = StringIO()
     diff(a, b, Console(file=out, width=200))
-    assert out.getvalue().count("not recorded") == 5
+    assert out.getvalue().count("not recorded") == 6
 
 
 def test_an_old_manifest_is_read(tmp_path):
