@@ -126,9 +126,9 @@ def test_07_the_server_never_comes_back(forkery: Forkery, reference: Past, tmp_p
 
 
 def test_08_the_server_hangs_with_the_socket_open(runs: Runs, reference: Past) -> None:
-    runs.world.faults({"kind": "hang", "skip": 30, "times": 3})
-    run = runs.run("run", models__default__timeout_s=1, models__default__max_connections=2)
-    # Two connections, three hangs: had a slot been lost, nothing would have gone on.
+    runs.world.faults({"kind": "hang", "skip": 30, "times": 4})
+    run = runs.run("run", models__default__timeout_s=1, models__default__max_connections=4)
+    # Four connections, four hangs of four calls: had their slots been lost, nothing would have gone on.
     assert not run.failures()
     assert run.digest == reference.digest
     assert runs.world.left()[0]["times"] == 0
