@@ -545,14 +545,19 @@ def test_62_a_judge_with_a_form_of_its_own_is_read(runs: Runs, form: str) -> Non
 @pytest.mark.parametrize(
     ("sabotage", "reason"),
     [
-        ("another_strategy", "the scripted world does not know the strategy 'FLATTERY'"),
-        ("another_persona", "the scripted world reads no trait (taste, articulacy, trust, patience) in the persona"),
+        ("another_strategy", "the scripted world has no rule for the strategy 'FLATTERY'"),
+        ("another_persona", "the scripted world reads no trait in the persona 'Nora'"),
     ],
 )
-def test_65_what_the_world_has_no_rule_for_stops_the_run(runs: Runs, sabotage: str, reason: str) -> None:
+def test_65_what_the_world_has_no_rule_for_is_refused_before_anything_is_played(
+    runs: Runs, sabotage: str, reason: str
+) -> None:
+    asked = runs.world.requests()
     child = runs.start("run", sabotage=sabotage)
-    assert child.wait() == 3
+    assert child.wait() == 2
     assert reason in child.errors()
+    assert runs.world.requests() == asked
+    assert not (runs.folder / "run").exists()
 
 
 def test_66_another_prompt_is_refused_and_named_and_goes_on_only_if_accepted(runs: Runs, reference: Past) -> None:

@@ -270,7 +270,7 @@ ROWS: tuple[FaultRow, ...] = (
     _row(
         65,
         "a strategy or persona that the scripted world has no rule for",
-        f"{F}65_what_the_world_has_no_rule_for_stops_the_run",
+        f"{F}65_what_the_world_has_no_rule_for_is_refused_before_anything_is_played",
         "test_scripted_roles.py::test_a_strategy_or_persona_without_a_rule_is_refused_by_name",
     ),
     _row(
