@@ -67,6 +67,8 @@ def _table(name: str, struct: Any, note: str, default: Any = None) -> str:
     rows = []
     for field in msgspec.structs.fields(struct):
         value = getattr(default, field.name) if default is not None else field.default
+        if value is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
+            value = field.default_factory()
         shown = "required" if value is msgspec.NODEFAULT else _value(value)
         meaning = texts.get(field.name, "").replace("|", "\\|")
         rows.append(f"| `{field.name}` | {_kind(field.type)} | {shown} | {meaning} |")

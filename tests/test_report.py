@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -18,6 +18,8 @@ from support.episodes import events_of
 from support.rundirs import WORLD, write_run
 
 from harness.app.commands.report import report
+from harness.app.drawing import palette
+from harness.app.evaluation import shares
 from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.evaluation.statistics import Estimate
@@ -30,7 +32,7 @@ from harness.app.report.curves import update_returns
 from harness.app.report.health import flaws, simulator_health
 from harness.app.report.judging import judge_beside_evaluator, read_judge, repeatability
 from harness.app.report.record import read_record, visible
-from harness.app.report.run_page import _clear, render_run
+from harness.app.report.run_page import STOP_TITLES, _clear, render_run
 from harness.core.errors import InputError
 from harness.core.log.episode import Episode, build
 from harness.core.messages import Item, Score, SeekerReply, StopCause
@@ -378,3 +380,8 @@ def test_a_comparison_has_tables_figures_and_its_gaps(tmp_path: Path) -> None:
     assert 'class="better"' in shown
     assert HOSTILE[0] not in shown
     assert HOSTILE[1] not in shown
+
+
+def test_every_stop_cause_has_its_place_in_shares_colours_and_titles() -> None:
+    causes = set(get_args(StopCause))
+    assert set(shares.STOPS) == set(palette.STOPS) == set(STOP_TITLES) == causes

@@ -38,7 +38,7 @@ class Cell(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Its directory's."""
+        """The name of its directory; each kind of cell has its own rule."""
         raise NotImplementedError
 
     @property
