@@ -84,7 +84,10 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    said = ""
     try:
         trio.run(main, Path(sys.argv[1]))
     except* InputError as group:
-        sys.exit(" ".join(str(error) for error in leaves(group)))
+        said = " ".join(str(error) for error in leaves(group))
+    if said:  # an exit from within `except*` would be printed as a group with its traceback
+        sys.exit(said)

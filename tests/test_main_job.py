@@ -250,7 +250,10 @@ def test_dry_run_calls_nothing_and_writes_nothing(forkery: Forkery, tmp_path: Pa
 
 
 def test_dry_run_needs_no_encoder_from_a_hub_but_a_real_checkpoint(forkery: Forkery) -> None:
-    done = forkery.run("run", ROOT / "experiments" / "qwen7b.toml", "--dry-run")
+    tiny = ROOT / "fixtures" / "tiny"
+    data = ["--set", f"data.inspired={tiny / 'inspired_synthetic.tsv'}", "--set", "data.redial_dir="]
+    data += ["--set", f"data.knowledge_graph={tiny / 'films.json'}"]
+    done = forkery.run("run", ROOT / "experiments" / "qwen7b.toml", "--dry-run", *data)
     assert done.poll() == 0, done.errors()
     refused = forkery.run("run", TINY, "--dry-run", "--set", "planner.init=./nowhere")
     assert (refused.poll(), refused.errors().count("\n")) == (2, 1)
