@@ -233,3 +233,23 @@ def test_a_summary_without_a_seal_is_one_of_an_older_version(played: Path, tmp_p
     del found["seal"]
     (folder / "summary.json").write_bytes(msgspec.json.encode(found))
     assert runs(folder, console()) == 1
+
+
+def test_the_log_metrics_and_checkpoints_of_a_run_with_another_config_are_refused(played: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    run(TINY, other, [*SMALL, "rl.learning_rate=0.001"], console(), quiet=True)
+    for what, said in (
+        ("episodes.jsonl", r"episodes\.jsonl:1: the event log is damaged: .* another run's"),
+        ("checkpoints", "is a checkpoint of another run"),
+    ):
+        mixed = Path(shutil.copytree(played, tmp_path / what.replace(".", "-")))
+        (mixed / "summary.json").unlink()
+        if (mixed / what).is_dir():
+            shutil.rmtree(mixed / what)
+            shutil.copytree(other / what, mixed / what)
+        else:
+            shutil.copyfile(other / what, mixed / what)
+        with pytest.raises(DataError, match=said):
+            resume(mixed, None, [], console(), quiet=True)
+    with pytest.raises(DataError, match=r"metrics\.jsonl:1: .* another run's"):
+        read_metrics(Path(shutil.copy(other / "metrics.jsonl", mixed / "metrics.jsonl")))

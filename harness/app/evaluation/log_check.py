@@ -22,9 +22,11 @@ def missing_bytes(folder: Path, summary: Summary | None) -> int:
 
 
 def refuse_another_log(folder: Path, summary: Summary | None) -> None:
-    """`DataError` where the log does not begin with what the summary was made from, or has lost its checksums."""
+    """`DataError` where the log does not begin with what the summary was made from, or has lost its checksums, or
+    where a checkpoint beside it is another run's."""
     path = folder / rundir.EPISODES
     _refuse_lost_checksums(folder, path)
+    _refuse_foreign_checkpoints(folder)
     if missing := missing_bytes(folder, summary):
         raise DataError(
             f"{path} was cut: {missing:,} bytes are missing of what {rundir.SUMMARY} was made from; `resume {folder}` "
@@ -49,16 +51,23 @@ def check_log(folder: Path, summary: Summary | None) -> bool:
     return checked and (summary is None or summary.log is not None)
 
 
-class _Format(msgspec.Struct):
+class _Begun(msgspec.Struct):
     """Of `config.json`; what was written before there were formats has none."""
 
     format: int = 0
+    digest: str = ""
+
+
+class _Made(msgspec.Struct):
+    """Of a `checkpoint.json`."""
+
+    config_digest: str = ""
 
 
 def _refuse_lost_checksums(folder: Path, path: Path) -> None:
     """Lines without a checksum are an older version's; in a run that was begun by this one they were changed."""
     with suppress(OSError, msgspec.DecodeError):
-        if msgspec.json.decode((folder / rundir.CONFIG).read_bytes(), type=_Format).format < 1:
+        if msgspec.json.decode((folder / rundir.CONFIG).read_bytes(), type=_Begun).format < 1:
             return
         with path.open("rb") as file:
             first = file.readline()
@@ -67,3 +76,12 @@ def _refuse_lost_checksums(folder: Path, path: Path) -> None:
                 f"{path}:1: the event log is damaged: the line has no checksum, and every line of this run was written "
                 "with one"
             )
+
+
+def _refuse_foreign_checkpoints(folder: Path) -> None:
+    with suppress(OSError, msgspec.DecodeError):
+        begun = msgspec.json.decode((folder / rundir.CONFIG).read_bytes(), type=_Begun)
+        for path in sorted((folder / rundir.CHECKPOINTS).glob("v*/checkpoint.json")):
+            made = msgspec.json.decode(path.read_bytes(), type=_Made)
+            if begun.digest and made.config_digest not in ("", begun.digest):
+                raise DataError(f"{path.parent} is a checkpoint of another run: it was made with another config")

@@ -20,8 +20,9 @@ from harness.app.identity.manifest import (
 from harness.app.identity.sittings import Identity, identity_of, refuse_other_texts, sit_down
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import config_from_tree
-from harness.core.errors import InputError
+from harness.core.errors import DataError, InputError
 from harness.core.log import rundir
+from harness.core.log.checkedlines import FileMark, fits, mark_of
 from harness.core.messages import Struct
 
 SPEC, RESULT = "cell.json", "result.json"
@@ -70,11 +71,26 @@ class CellResult(Struct, frozen=True, kw_only=True):
     """Digest of the held-out people and goals; empty in results of older versions."""
     values: dict[str, dict[str, float | None]]
     """Measure -> scenario -> value, of the dialogues that did not fail."""
+    log: FileMark | None = None
+    """The log that this was made from; None in results of older versions."""
 
 
 def read_result(directory: Path, kind: type[R]) -> R | None:
-    """A finished cell's result; None where there is none yet, `DataError` where it cannot be read."""
-    return rundir.read_if_there(directory / RESULT, kind, "a cell's result")
+    """A finished cell's result; None where there is none yet, or where its log has lost lines since.
+
+    Raises:
+        DataError: it cannot be read, or it was made from another log.
+    """
+    result = rundir.read_if_there(directory / RESULT, kind, "a cell's result")
+    log = directory / rundir.EPISODES
+    if result is None or result.log is None or fits(log, result.log):
+        return result
+    if log.exists() and log.stat().st_size >= result.log.bytes:
+        raise DataError(
+            f"{log} is not the log that {RESULT} was made from: its SHA-256 differs (without {RESULT}, the "
+            "same command makes it anew)"
+        )
+    return None
 
 
 def finished(directory: Path, kind: type[R], scenarios: int, limit: int | None) -> R | None:
@@ -95,7 +111,8 @@ def begin_cell(directory: Path, cell: Cell, files: Mapping[str, str]) -> None:
 
 def write_result(directory: Path, result: CellResult) -> None:
     """Put the result beside the log that it was made from."""
-    rundir.write_atomically(directory / RESULT, msgspec.json.format(msgspec.json.encode(result), indent=1))
+    marked = msgspec.structs.replace(result, log=mark_of(directory / rundir.EPISODES))
+    rundir.write_atomically(directory / RESULT, msgspec.json.format(msgspec.json.encode(marked), indent=1))
 
 
 def refuse_other_cell(directory: Path, cell: Cell, files: Mapping[str, str], *, accept_changes: bool = False) -> None:

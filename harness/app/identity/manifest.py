@@ -23,7 +23,7 @@ from harness.core.errors import InputError
 from harness.core.log import rundir
 from harness.core.messages import Struct
 
-FORMAT = 1
+FORMAT = 2
 """Of the run directories that this version writes. It rises where an older run cannot be continued as it began: the
 same seed gives other scenarios, the same reply is read otherwise, or the log has another form."""
 BEFORE = {"reward.mass_floor": "reward.mass_floor=0.0"}

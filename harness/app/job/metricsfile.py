@@ -19,7 +19,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
 from harness.core.errors import DataError, RunStopped
-from harness.core.log.checkedlines import Chain, chain_of, read_lines, repair, write_whole
+from harness.core.log.checkedlines import chain_of, new_chain, read_lines, repair, write_whole
 from harness.core.log.rundir import METRICS, TENSORBOARD, write_atomically
 
 
@@ -93,7 +93,7 @@ def keep_metrics(folder: Path, stands: Callable[[dict[str, Any]], bool]) -> None
         lines = read_metrics(folder / METRICS)
     except DataError:
         return
-    kept, chain = [line for line in lines if stands(line)], Chain()
+    kept, chain = [line for line in lines if stands(line)], new_chain(folder / METRICS)
     if len(kept) < len(lines):
         write_atomically(folder / METRICS, b"".join(chain.sealed(msgspec.json.encode(line)) for line in kept))
 

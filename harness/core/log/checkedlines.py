@@ -1,11 +1,12 @@
 """Files of JSON lines whose lines carry a checksum, so that damage is noticed and named by file and line.
 
 The last member of a line is its check: CRC-32 over the line's bytes in front of the check, started from the check of
-the previous line. A changed character is noticed in its own line. A line that is missing, doubled or in the wrong place
-is noticed in the next line. Each line stays one JSON value: an object gets a member ``check``, an array one more
-element. Lines lost at the end of a file leave no trace in the file: a `FileMark`, kept elsewhere, shows the loss. The
-check does not protect against a person who edits the file on purpose. Lines of older versions have no check; they are
-read as they are.
+the previous line. The first line's check is started from the digest in the `config.json` beside the file, so another
+run's file is noticed in its first line. A changed character is noticed in its own line. A line that is missing, doubled
+or in the wrong place is noticed in the next line. Each line stays one JSON value: an object gets a member ``check``, an
+array one more element. Lines lost at the end of a file leave no trace in the file: a `FileMark`, kept elsewhere, shows
+the loss. The check does not protect against a person who edits the file on purpose. Lines of older versions have no
+check; they are read as they are.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
+
+import msgspec
 
 from harness.core.errors import DataError, InputError
 from harness.core.messages import Struct
@@ -31,7 +35,7 @@ class Chain:
 
     def __init__(self, last: int = 0) -> None:
         self.last = last
-        """The last line's check; 0 before the first that has one."""
+        """The last line's check; before the first line what `new_chain` says; 0: no line so far had to have one."""
 
     def sealed(self, record: bytes) -> bytes:
         """The line to write: the record (an encoded JSON object or array) with its check and a line break."""
@@ -73,6 +77,30 @@ def _split(line: bytes) -> tuple[bytes, int] | None:
     return (line[:-length], int(match[1], 16)) if match else None
 
 
+class _Run(msgspec.Struct):
+    """Of a run directory's `config.json`."""
+
+    digest: str = ""
+    format: int = 0
+
+
+BOUND_SINCE = 2
+"""The format of run directories whose files' first lines are started from the config's digest."""
+
+
+def new_chain(path: Path) -> Chain:
+    """The chain before a file's first line.
+
+    It is started from the config's digest in the `config.json` beside the file; from 0 where there is none (a tape), or
+    where the run is of an older format.
+    """
+    with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+        run = msgspec.json.decode((path.parent / "config.json").read_bytes(), type=_Run)
+        if run.format >= BOUND_SINCE:
+            return Chain(crc32(run.digest.encode()))
+    return Chain()
+
+
 def chain_of(path: Path) -> Chain:
     """The chain for appending to a file of whole lines; it starts from the check of the last line."""
     with path.open("rb") as file:
@@ -83,7 +111,7 @@ def chain_of(path: Path) -> Chain:
     for pattern in (_OBJECT, _ARRAY):
         if match := pattern.search(tail):
             return Chain(int(match[1], 16))
-    return Chain()
+    return new_chain(path)
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -114,7 +142,7 @@ def read_lines(path: Path, what: str, *, start: int = 0, number: int = 0, chain:
     Raises:
         DataError: a check is wrong; the message names file:line.
     """
-    chain = chain or Chain()
+    chain = chain or new_chain(path)
     try:
         file = path.open("rb")
     except OSError as error:
@@ -127,9 +155,9 @@ def read_lines(path: Path, what: str, *, start: int = 0, number: int = 0, chain:
             number += 1
             opened = chain.opened(line)
             if opened is None:
+                why = "or it is another run's" if number == 1 else "or one before it is missing, doubled or misplaced"
                 raise DataError(
-                    f"{path}:{number}: {what} is damaged: the line's checksum does not fit (the line was changed, or "
-                    "one before it is missing, doubled or out of its place)"
+                    f"{path}:{number}: {what} is damaged: the line's checksum does not fit (it was changed, {why})"
                 )
             end = start + len(line)
             yield Line(number=number, start=start, end=end, record=opened[0], checked=opened[1])

@@ -17,7 +17,7 @@ from typing import BinaryIO, overload
 import msgspec
 
 from harness.core.errors import DataError, InputError
-from harness.core.log.checkedlines import Chain, Line, read_lines, record_of
+from harness.core.log.checkedlines import Line, new_chain, read_lines, record_of
 from harness.core.log.codec import decode_event
 from harness.core.log.episode import Episode, build
 from harness.core.messages import EpisodeEnded, EpisodeStarted, Event, Struct, Withdrawn
@@ -109,7 +109,7 @@ class EpisodeIndex(LoggedEpisodes):
         self._known: dict[str, _Place] = {}
         super().__init__(path, self._known, [])
         self._open: dict[str, tuple[EpisodeStarted, array[int]]] = {}
-        self._chain = Chain()
+        self._chain = new_chain(path)
         self._end = self._number = 0
         self.checked = True
         """Whether every line carried a checksum."""
