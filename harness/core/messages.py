@@ -362,6 +362,22 @@ class LabelledTurn(Struct, frozen=True, kw_only=True):
     first_label: str
 
 
+class RecommendationTurn(Struct, frozen=True, kw_only=True):
+    """One human recommender turn that names items: what stood before it, and what it names.
+
+    Names are written as in the data; who knows a graph links them (`harness.domain.entities.Entities`).
+    """
+
+    state: State
+    """The dialogue before this turn; texts hold the items' names."""
+    named: tuple[str, ...]
+    """Entities that were spoken of before this turn (items, persons, genres), by first mention, without repeats."""
+    items: tuple[str, ...]
+    """Items that this turn names, in order, without repeats; some may stand in ``named`` already."""
+    response: str
+    """The recommender's words in this turn."""
+
+
 class Dialogue(Struct, frozen=True, kw_only=True):
     """One human dialogue of a dataset, reduced to what is used."""
 
@@ -369,3 +385,5 @@ class Dialogue(Struct, frozen=True, kw_only=True):
     labelled_turns: tuple[LabelledTurn, ...] = ()
     mentions: tuple[str, ...] = ()
     """Names of items spoken of, as written in the data, in order, without repeats; the accepted one first if known."""
+    recommendations: tuple[RecommendationTurn, ...] = ()
+    """The recommender's turns that name items; empty where the data do not tell which."""

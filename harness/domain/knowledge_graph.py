@@ -65,6 +65,8 @@ class KnowledgeGraph:
         """Ids of records that were merged into another of the same film -> its id; both name the film everywhere."""
         self.by_id = self._by_id | {old: self._by_id[kept] for old, kept in self.aliases.items()}
         """Every known id, merged ones too -> the film."""
+        self.ids_by_name = {item.name: item.id for item in reversed(self.items)}
+        """Exact name (`Item.name`) -> id of the film, the first of two; names of merged records too."""
         self.titles = TitleIndex(self.items)
         """Reads texts for the films that they name."""
         self.notes: tuple[str, ...] = ()
@@ -88,8 +90,11 @@ class KnowledgeGraph:
     @classmethod
     def merged(cls, items: Iterable[Item]) -> KnowledgeGraph:
         """A graph with one record for each film (`merge_same_films`); ids of merged records still find their film."""
+        items = tuple(items)
         found = merge_same_films(items)
         graph = cls(found.items, found.aliases)
+        for item in items:
+            graph.ids_by_name.setdefault(item.name, graph.by_id[item.id].id)
         if found.aliases or found.apart:
             graph.notes = (
                 f"{len(found.aliases)} records were merged into others of the same films (same title, year equal or "

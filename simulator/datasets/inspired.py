@@ -5,7 +5,8 @@ release. One line is one utterance. The files know no quoting: a line break ends
 (quotes inside texts are written QUOTATION_MARK), so a line number is always a row number.
 
 Only the columns that are used are read: dialog_id, utt_id, speaker, text, movie_dict, expert_label (``first_label`` in
-some releases) and second_label (may be absent). A row that cannot be used is an error that names
+some releases) and, where they are there, second_label, movies, genres and people_names (what one utterance names,
+divided by semicolons; a program marked it, so some of it is wrong). A row that cannot be used is an error that names
 file:line:column; with ``skip_bad`` its whole *dialogue* is left out, because a dialogue with a hole is not the one that
 was held. Damaged characters (U+FFFD) do not make a row bad: a run of them becomes one, and such rows are counted.
 
@@ -28,10 +29,13 @@ from harness.core.errors import DataError
 from harness.core.messages import Dialogue, LabelledTurn, Speaker, State, Turn
 from harness.domain.strategies import Strategy, resolve_label
 from simulator.datasets.rows import BadRows, RowError, numbered_lines
+from simulator.datasets.turns import Said, recommendation_turns
 
 _REQUIRED = ("dialog_id", "utt_id", "speaker", "text", "movie_dict")
 _LABELS = ("expert_label", "first_label")
 _SECOND = "second_label"
+_FILMS = "movies"
+_OTHERS = ("genres", "people_names")
 _SPEAKERS: dict[str, Speaker] = {"RECOMMENDER": "recommender", "SEEKER": "seeker"}
 _DAMAGE = re.compile("\ufffd+")
 _STRING = r"""(?:'(?:[^'\\]|\\['"\\nrtxuU])*'|"(?:[^"\\]|\\['"\\nrtxuU])*")"""
@@ -95,7 +99,7 @@ class InspiredDataset:
         dialogues = tuple(self._dialogue(name, said) for name, said in rows.items() if name not in broken)
         if not dialogues:
             raise DataError(f"{self._path} holds no usable dialogue")
-        damaged = sum("\ufffd" in row.text for name, said in rows.items() if name not in broken for row in said)
+        damaged = sum("\ufffd" in row.said.text for name, said in rows.items() if name not in broken for row in said)
         return _Reading(dialogues, bad.count, damaged)
 
     def _row(self, cells: dict[str, str], label: str) -> _Row:
@@ -115,7 +119,18 @@ class InspiredDataset:
         utterance = cells["utt_id"]
         if not re.fullmatch("[0-9]{1,9}", utterance):
             raise RowError("utt_id", f"{_shown(utterance)} is not a number")
-        return _Row(cells["dialog_id"], int(utterance), speaker, text, labels, _movies(cells["movie_dict"]))
+        return _Row(
+            cells["dialog_id"],
+            int(utterance),
+            Said(
+                speaker=speaker,
+                text=text,
+                items=_listed(cells.get(_FILMS, "")),
+                entities=tuple(name for column in _OTHERS for name in _listed(cells.get(column, ""))),
+            ),
+            labels,
+            _movies(cells["movie_dict"]),
+        )
 
     def _label(self, column: str, written: str) -> str:
         try:
@@ -124,7 +139,9 @@ class InspiredDataset:
             raise RowError(column, str(error)) from error
 
     def _dialogue(self, name: str, rows: list[_Row]) -> Dialogue:
-        messages = [_Message.of(speaker, list(said)) for speaker, said in groupby(rows, key=lambda row: row.speaker)]
+        messages = [
+            _Message.of(speaker, list(said)) for speaker, said in groupby(rows, key=lambda row: row.said.speaker)
+        ]
         count = sum(message.speaker == "recommender" for message in messages)
         state = State(episode=name, seed=0, max_turns=max(self._max_turns, count))
         turns: list[LabelledTurn] = []
@@ -140,7 +157,12 @@ class InspiredDataset:
             else:
                 state = State(episode=name, seed=0, max_turns=state.max_turns, opening=message.text)
         movies = {movie: index for row in rows for movie, index in row.movies}
-        return Dialogue(id=name, labelled_turns=tuple(turns), mentions=tuple(sorted(movies, key=movies.__getitem__)))
+        return Dialogue(
+            id=name,
+            labelled_turns=tuple(turns),
+            mentions=tuple(sorted(movies, key=movies.__getitem__)),
+            recommendations=recommendation_turns(name, (row.said for row in rows), self._max_turns),
+        )
 
 
 class _Reading(NamedTuple):
@@ -152,8 +174,7 @@ class _Reading(NamedTuple):
 class _Row(NamedTuple):
     dialogue: str
     utterance: int
-    speaker: Speaker
-    text: str
+    said: Said
     labels: tuple[str, ...]
     movies: tuple[tuple[str, int], ...]
 
@@ -169,7 +190,7 @@ class _Message(NamedTuple):
     @classmethod
     def of(cls, speaker: Speaker, rows: list[_Row]) -> _Message:
         labels = [label for row in rows for label in row.labels]
-        return cls(speaker, " ".join(row.text for row in rows), dict(Counter(labels)), labels[0] if labels else "")
+        return cls(speaker, " ".join(row.said.text for row in rows), dict(Counter(labels)), labels[0] if labels else "")
 
 
 class _Table:
@@ -188,7 +209,7 @@ class _Table:
             raise DataError(f"{path}:1:{_LABELS[0]}: the column is missing, and so is {_LABELS[1]}")
         self.label = label
         """Name of the column with the strategy labels."""
-        used = {*_REQUIRED, label, _SECOND}
+        used = {*_REQUIRED, label, _SECOND, _FILMS, *_OTHERS}
         self._used = {at: name for at, name in enumerate(self._columns) if name in used}
         if len(self._used) != len(set(self._used.values())):
             raise DataError(f"{path}:1: a column occurs twice in the header")
@@ -235,6 +256,11 @@ def _movies(cell: str) -> tuple[tuple[str, int], ...]:
     except (SyntaxError, ValueError) as error:
         raise RowError("movie_dict", f"{_shown(cell)} is not a valid literal") from error
     return tuple(found.items())
+
+
+def _listed(cell: str) -> tuple[str, ...]:
+    """``Heat (1995);  Up (2009)`` -> its two names."""
+    return tuple(name for name in map(str.strip, cell.split(";")) if name)
 
 
 def _shown(text: str) -> str:

@@ -9,7 +9,7 @@ left out; so is ``scary``, which this graph adds to every horror film and to no 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -21,6 +21,7 @@ from harness.core.errors import DataError, InputError
 from harness.core.messages import Dialogue, Item
 from harness.domain.knowledge_graph import KnowledgeGraph
 from simulator.datasets.rows import BadRows, RowError, numbered_lines
+from simulator.datasets.turns import Said, recommendation_turns
 
 T = TypeVar("T")
 
@@ -36,6 +37,11 @@ class _Answers(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     text: str
+    senderWorkerId: int | None = None
+    item: list[str] | None = None
+    """Names of the films in the text; None in the first release, where the numbers in the text tell them."""
+    entity: list[str] = []
+    """Names of persons and genres in the text; only later releases have them."""
 
 
 class _Conversation(msgspec.Struct):
@@ -45,6 +51,7 @@ class _Conversation(msgspec.Struct):
     messages: list[_Message]
     movieMentions: dict[str, str | None] | list[None]
     initiatorQuestions: dict[str, _Answers] | list[None]
+    respondentWorkerId: int | None = None
 
 
 class RedialDataset:
@@ -115,7 +122,24 @@ def _dialogue(line: bytes) -> Dialogue:
 
     first = sorted(order, key=lambda key: not liked(key))
     names = (_film_name(mentions[key]) for key in first)
-    return Dialogue(id=row.conversationId, mentions=tuple(dict.fromkeys(name for name in names if name)))
+    return Dialogue(
+        id=row.conversationId,
+        mentions=tuple(dict.fromkeys(name for name in names if name)),
+        recommendations=recommendation_turns(row.conversationId, _said(row, mentions)),
+    )
+
+
+def _said(row: _Conversation, mentions: Mapping[str, str | None]) -> Iterator[Said]:
+    """The messages with films by name. The respondent recommends; without senders nobody is known to."""
+    for message in row.messages:
+        by_number = [mentions.get(key) for key in _MENTION.findall(message.text)]
+        films = (_film_name(name) for name in (by_number if message.item is None else message.item))
+        yield Said(
+            speaker="recommender" if message.senderWorkerId == row.respondentWorkerId else "seeker",
+            text=_MENTION.sub(lambda match: _film_name(mentions.get(match[1])) or match[0], message.text),
+            items=tuple(name for name in films if name),
+            entities=tuple(message.entity),
+        )
 
 
 def _film_name(written: str | None) -> str:
