@@ -60,6 +60,18 @@ def test_recommendation_success_is_an_item_named_in_the_text() -> None:
     assert metrics.recommendation_success(edited(episode(0.1), 0, response="Try Up (2009)."), GRAPH) == 0.0
 
 
+def test_the_last_message_counts_and_any_message_and_the_strict_target_stand_beside() -> None:
+    early = edited(episode(0.1, 0.1), 0, response="Try Ronin (1998).")
+    late = edited(episode(0.1, 0.1), 1, response="Try Heat (1995).")
+    measures = (metrics.recommendation_success, metrics.recommendation_success_any, metrics.target_success)
+    assert [measure(early, GRAPH) for measure in measures] == [0.0, 1.0, 0.0]
+    assert [measure(late, GRAPH) for measure in measures] == [1.0, 1.0, 1.0]
+    silent = msgspec.structs.replace(episode(0.1), transitions=())
+    assert [measure(silent, GRAPH) for measure in measures] == [None, None, None]
+    gone = edited(edited(episode(0.1, 0.1), 0, ranking=("2",)), 1, ranking=("3",))
+    assert (metrics.recall(gone, 1), metrics.recall_any(gone, 1), metrics.recall_any(gone, 5)) == (0.0, 1.0, 1.0)
+
+
 def test_recall_reads_the_last_turn() -> None:
     one = episode(0.1, 0.1)
     assert (metrics.recall(one, 1), metrics.target_recall(one, 1), metrics.target_recall(one, 5)) == (1.0, 0.0, 1.0)
@@ -195,9 +207,13 @@ def test_the_headline_of_one_episode_by_hand() -> None:
         "judge_sr": 0.0,
         "acceptance": 1.0,
         "turns": 2.0,
+        "rec_sr_last": 0.0,
         "rec_sr": 1.0,
+        "target_rec_sr": 0.0,
         "recall_1": 0.0,
         "recall_5": 1.0,
+        "recall_any_1": 1.0,
+        "recall_any_5": 1.0,
         "target_recall_1": 0.0,
         "target_recall_5": 1.0,
         "strategy_entropy": pytest.approx(2.5649, abs=1e-4),

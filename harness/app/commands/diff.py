@@ -23,6 +23,7 @@ from harness.app.evaluation.metrics import (
     judge_success,
     recall,
     recommendation_success,
+    recommendation_success_any,
     strategy_entropy,
     turns,
 )
@@ -160,7 +161,8 @@ MEASURES = {
     "judge_sr": "Conv-SR by the judge",
     "acceptance": "accepted",
     "turns": "turns",
-    "rec_sr": "Rec-SR",
+    "rec_sr_last": "Rec-SR",
+    "rec_sr": "Rec-SR, any turn",
     "recall_1": "R@1",
     "recall_5": "R@5",
     "strategy_entropy": "entropy",
@@ -176,7 +178,8 @@ def _measures(record: RunRecord) -> dict[str, Measure]:
         "mean_return": lambda e: first_return(e, config.rl.gamma, "literal"),
         # Under different horizons the objectives cannot be compared; the settings above show them.
         "mean_objective": lambda e: first_return(e, config.rl.gamma, config.rl.horizon),
-        "rec_sr": lambda e: None if graph is None else recommendation_success(e, graph),
+        "rec_sr_last": lambda e: None if graph is None else recommendation_success(e, graph),
+        "rec_sr": lambda e: None if graph is None else recommendation_success_any(e, graph),
         "conv_sr": lambda e: conversation_success(e, config.reward.threshold),
         "judge_sr": judge_success,
         "acceptance": acceptance,

@@ -6,9 +6,10 @@ An episode that failed has no measures at all: it is counted beside them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.core.log.episode import Episode
+from harness.core.messages import Transition
 from harness.domain.knowledge_graph import KnowledgeGraph
 from learner.returns import Horizon, returns
 
@@ -41,17 +42,34 @@ def turns(episode: Episode) -> float:
     return float(len(episode.transitions))
 
 
-def recommendation_success(episode: Episode, graph: KnowledgeGraph) -> float:
-    """Rec-SR (decision 16): an item *named* in the recommender's text is in the target set.
+def recommendation_success(episode: Episode, graph: KnowledgeGraph) -> float | None:
+    """Rec-SR (decision 16): an item *named* in the recommender's last message is in the target set.
 
     The text is read with the recommended ids in hand: a title such as ``Mom``, which no free text names alone, is then
-    a film.
+    a film. None where the recommender said nothing.
     """
-    matches = set(graph.kept(episode.started.scenario.goal.matches))
+    matches = graph.kept(episode.started.scenario.goal.matches)
+    return _names(episode.transitions[-1:], matches, graph)
+
+
+def recommendation_success_any(episode: Episode, graph: KnowledgeGraph) -> float | None:
+    """The same for all messages of the dialogue: an item of the target set was named at some time."""
+    return _names(episode.transitions, graph.kept(episode.started.scenario.goal.matches), graph)
+
+
+def target_success(episode: Episode, graph: KnowledgeGraph) -> float | None:
+    """Rec-SR for the strict target item instead of the target set."""
+    return _names(episode.transitions[-1:], graph.kept((episode.started.scenario.goal.target,)), graph)
+
+
+def _names(transitions: Sequence[Transition], wanted: Iterable[str], graph: KnowledgeGraph) -> float | None:
+    if not transitions:
+        return None
+    sought = set(wanted)
     return float(
         any(
-            matches.intersection(graph.titles.named(t.response, pointed_at=frozenset(graph.kept(t.recommended))))
-            for t in episode.transitions
+            sought.intersection(graph.titles.named(t.response, pointed_at=frozenset(graph.kept(t.recommended))))
+            for t in transitions
         )
     )
 
@@ -61,16 +79,24 @@ def recall(episode: Episode, k: int) -> float | None:
 
     None for a system that ranks nothing.
     """
-    if not episode.transitions or not any(transition.ranking for transition in episode.transitions):
-        return None
-    return float(bool(set(episode.started.scenario.goal.matches).intersection(episode.transitions[-1].ranking[:k])))
+    return _ranked(episode.transitions, episode.transitions[-1:], episode.started.scenario.goal.matches, k)
+
+
+def recall_any(episode: Episode, k: int) -> float | None:
+    """The same for all rankings of the dialogue: such an item was among the first k at some time."""
+    return _ranked(episode.transitions, episode.transitions, episode.started.scenario.goal.matches, k)
 
 
 def target_recall(episode: Episode, k: int) -> float | None:
     """R@k for the strict target item instead of the target set."""
-    if not episode.transitions or not any(transition.ranking for transition in episode.transitions):
+    return _ranked(episode.transitions, episode.transitions[-1:], (episode.started.scenario.goal.target,), k)
+
+
+def _ranked(whole: Sequence[Transition], counted: Sequence[Transition], wanted: Iterable[str], k: int) -> float | None:
+    if not any(transition.ranking for transition in whole):
         return None
-    return float(episode.started.scenario.goal.target in episode.transitions[-1].ranking[:k])
+    sought = set(wanted)
+    return float(any(sought.intersection(transition.ranking[:k]) for transition in counted))
 
 
 def strategy_entropy(episode: Episode) -> float | None:
@@ -132,9 +158,13 @@ def headline(*, graph: KnowledgeGraph, threshold: float, gamma: float, horizon: 
         "judge_sr": judge_success,
         "acceptance": acceptance,
         "turns": turns,
-        "rec_sr": lambda e: recommendation_success(e, graph),
+        "rec_sr_last": lambda e: recommendation_success(e, graph),
+        "rec_sr": lambda e: recommendation_success_any(e, graph),
+        "target_rec_sr": lambda e: target_success(e, graph),
         "recall_1": lambda e: recall(e, 1),
         "recall_5": lambda e: recall(e, 5),
+        "recall_any_1": lambda e: recall_any(e, 1),
+        "recall_any_5": lambda e: recall_any(e, 5),
         "target_recall_1": lambda e: target_recall(e, 1),
         "target_recall_5": lambda e: target_recall(e, 5),
         "strategy_entropy": strategy_entropy,

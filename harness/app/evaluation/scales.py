@@ -37,8 +37,9 @@ ENTROPY = Scale(0.0, math.log(14))
 """Nats; of the largest strategy set."""
 
 SCALES: Mapping[str, Scale] = {
-    **dict.fromkeys(("conv_sr", "judge_sr", "acceptance", "rec_sr", "quit", "leaked"), RATE),
-    **dict.fromkeys((f"{of}_{k}" for of in ("recall", "target_recall") for k in (1, 5)), RATE),
+    **dict.fromkeys(("conv_sr", "judge_sr", "acceptance", "quit", "leaked"), RATE),
+    **dict.fromkeys(("rec_sr_last", "rec_sr", "target_rec_sr"), RATE),
+    **dict.fromkeys((f"{of}_{k}" for of in ("recall", "recall_any", "target_recall") for k in (1, 5)), RATE),
     **dict.fromkeys((f"popular_{of}_{k}" for of in ("recall", "target") for k in (1, 5)), RATE),
     **dict.fromkeys((f"chance_{of}_{k}" for of in ("recall", "target") for k in (1, 5)), SHARE),
     **dict.fromkeys(("judge_final", "evaluator_final", "label_mass", "planner_label_mass"), SHARE),

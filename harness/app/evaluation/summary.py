@@ -28,7 +28,7 @@ COLUMNS = {
     "conv_sr": "Conv-SR",
     "acceptance": "acceptance",
     "turns": "turns",
-    "rec_sr": "Rec-SR",
+    "rec_sr_last": "Rec-SR",
     "recall_1": "R@1",
     "recall_5": "R@5",
     "strategy_entropy": "entropy",

@@ -34,6 +34,10 @@ TITLES = {
     **COLUMNS,
     "judge_sr": "Conv-SR by the training judge",
     "acceptance": "acceptance (the seeker says yes)",
+    "rec_sr": "Rec-SR, any turn",
+    "recall_any_1": "R@1, any turn",
+    "recall_any_5": "R@5, any turn",
+    "target_rec_sr": "Rec-SR, target only",
     "target_recall_1": "R@1, target only",
     "target_recall_5": "R@5, target only",
 }

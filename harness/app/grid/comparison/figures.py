@@ -13,7 +13,7 @@ from harness.app.drawing.palette import series_colour
 from harness.app.grid.comparison.results import Comparison, Row
 from harness.app.grid.comparison.tables import name_of
 
-FIGURES = {"conv_sr": "Conv-SR", "wi": "WI (1-5)", "cred": "Cred (1-5)", "rec_sr": "Rec-SR", "recall_5": "R@5"}
+FIGURES = {"conv_sr": "Conv-SR", "wi": "WI (1-5)", "cred": "Cred (1-5)", "rec_sr_last": "Rec-SR", "recall_5": "R@5"}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([BM])(?![a-z])", re.IGNORECASE)
 
 

@@ -33,7 +33,7 @@ from harness.core.messages import Struct, Usage
 PRS = "prs"
 """The pooled ratio; all other names are `MEASURES`'."""
 SHOWABLE = tuple(name for name in MEASURES if name not in PARTS)
-GROUPED = ("conv_sr", "acceptance", "turns", "wi", PRS, "cred", "rec_sr", "recall_1", "recall_5")
+GROUPED = ("conv_sr", "acceptance", "turns", "wi", PRS, "cred", "rec_sr_last", "recall_1", "recall_5")
 LOWER_IS_BETTER = frozenset(("turns", "tokens", "recommender_tokens", "calls", "leaked", "role_slips"))
 
 
@@ -133,7 +133,7 @@ class _Sheet:
         found = self.of(system, model)
         columns = [scenario for scenario in self._scenarios if keep is None or scenario in keep]
         return {
-            name: values_of({result.seed: result.values[name] for result in found}, self._seeds, columns)
+            name: values_of({result.seed: result.values.get(name, {}) for result in found}, self._seeds, columns)
             for name in MEASURES
         }
 

@@ -34,9 +34,13 @@ TABLE_IV = {
 }
 """Conversation: success, watching intention, persuasiveness, credibility, diversity."""
 TABLE_V = {
-    "rec_sr": "Rec-SR",
+    "rec_sr_last": "Rec-SR",
     "recall_1": "R@1",
     "recall_5": "R@5",
+    "rec_sr": "Rec-SR\nany turn",
+    "recall_any_1": "R@1\nany turn",
+    "recall_any_5": "R@5\nany turn",
+    "target_rec_sr": "target\nRec-SR",
     "target_recall_1": "target\nR@1",
     "target_recall_5": "target\nR@5",
 }

@@ -21,7 +21,7 @@ from harness.app.grid.study.plan import Plan
 from harness.core.messages import Struct
 
 MEASURES = ("conv_sr", "absorbing", "terminal", "mean_return", "mean_objective", "judge_sr", "acceptance", "quit",
-            "turns", "rec_sr", "recall_1", "recall_5", "strategy_entropy")  # fmt: skip
+            "turns", "rec_sr_last", "rec_sr", "recall_1", "recall_5", "strategy_entropy")  # fmt: skip
 COMPARED = ("conv_sr", "absorbing", "mean_return", "turns", "strategy_entropy")
 CURVES = {"conv_sr": SHARE, "mean_return": AMOUNT, "mean_objective": AMOUNT, "entropy": ENTROPY}
 """Scales of a `Point`'s means over training episodes; a mean of rates is a share."""
@@ -115,7 +115,7 @@ class Tables:
         if persona:
             personas = next(iter(found.values())).personas
             scenarios = [scenario for scenario in scenarios if personas.get(scenario) == persona]
-        return values_of({seed: found[seed].values[measure] for seed in seeds}, seeds, scenarios)
+        return values_of({seed: found[seed].values.get(measure, {}) for seed in seeds}, seeds, scenarios)
 
     def estimate(self, arm: str, measure: str, persona: str = "") -> Estimate:
         return estimate_two_way(self.table(arm, measure, self.seeds(arm), persona), scale_of(measure))
@@ -129,7 +129,7 @@ class Tables:
 
     def mean_by_seed(self, arm: str, measure: str) -> dict[int, float | None]:
         found = self.results[arm]
-        return {seed: estimate(list(found[seed].values[measure].values())).mean for seed in self.seeds(arm)}
+        return {seed: estimate(list(found[seed].values.get(measure, {}).values())).mean for seed in self.seeds(arm)}
 
 
 def _row(plan: Plan, study: Tables, arm: str) -> ArmRow:
