@@ -167,6 +167,34 @@ def label_eval(
     command.label_eval(checkpoint, inspired, skip_bad, Console(), as_json=as_json)
 
 
+@app.command("label-folds")
+def label_folds(
+    file: File,
+    folds: Annotated[int, typer.Option(min=2, help="Parts into which the dialogues are cut.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="How often they are cut anew.")] = 20,
+    fine_tuned: Annotated[
+        int, typer.Option(min=0, help="Repeats of a plain fine-tuned encoder beside it (minutes each); 0: without it.")
+    ] = 0,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """How well a config's planner predicts the labels of its own file, by cross-validation over dialogues."""
+    _look_first(file=file, overrides=overrides)
+    from harness.app.commands import label_folds as command
+
+    command.label_folds(
+        file,
+        overrides or [],
+        Console(),
+        folds=folds,
+        repeats=repeats,
+        fine_tuned=fine_tuned,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
 @app.command("serve-scripted")
 def serve_scripted(
     graph: Annotated[Path, typer.Option(help="Knowledge graph (JSON) that the world knows.")],
