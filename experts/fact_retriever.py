@@ -1,16 +1,21 @@
 """The Fact Retriever (C2, Eq. 4): items that fit the preferences and their facts in the knowledge graph.
 
-Two ways lead from the preferences to items: the nearest of the entity index to the embedded wishes, and the graph's
-items that have an attribute (genre, person, decade) which the wishes name. Both together are ranked by
+Two rankings (``network.retriever``):
 
-    share of the named attributes that the item has + closeness to films named as models + a little cosine
-    - avoided attributes - offered before - ruled out.
+- ``embedding``: Eq. 4 as written. The wishes are embedded, and the nearest items of the entity index are the answer.
+- ``attributes``: the nearest items and those that have an attribute (genre, person, decade) which the wishes name are
+  ranked by
 
-The share counts most: cosine alone cannot tell a film with Al Pacino from one with a like name. What happened in the
-dialogue moves items down: films that the preferences name under Avoids or Seen come last of all; films that were
-recommended earlier and left behind come after fresh ones that fit as well. The item on the table (the latest
-recommendation) keeps its place, so that the actor can go on talking about it while it fits; a refusal reaches the
-ranking when the reasoner writes it under Avoids.
+      share of the named attributes that the item has + closeness to films named as models + a little cosine
+      - avoided attributes - offered before.
+
+  The share counts most: cosine alone cannot tell a film with Al Pacino from one with a like name. Films that were
+  recommended earlier and left behind come after fresh ones that fit as well. The item on the table (the latest
+  recommendation) keeps its place, so that the actor can go on talking about it while it fits.
+
+In both, films that the seeker has refused or seen come last of all: by the seeker's own words (``experts.refusals``,
+the same for every system), or where the preferences name them under Avoids or Seen. What a query wishes for is read in
+``experts.wishes``.
 
 Each query is a pure function of state and preferences; a batch only shares the trip to the worker thread. Left out:
 how vectors are made, stored and searched (``experts.entity_index``).
@@ -20,21 +25,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experts.entity_index import Embed, EntityIndex, Vectors
-from experts.replies import Preferences, read_preferences
+from experts.wishes import QueryRule, RetrieverQuery, Wishes, WishReader
 from harness.core.errors import ExpertError
-from harness.core.messages import Attribute, Evidence, State, Struct
+from harness.core.messages import Attribute, Evidence, State
 from harness.domain.knowledge_graph import KnowledgeGraph
+
+Ranking = Literal["attributes", "embedding"]
 
 RANKED = 10
 _NEAREST = 50
 # Items by embedding alone; a film that no named attribute links must be close to be worth ranking.
-_LAST_MESSAGES = 3
-# Without preferences the query is what the seeker said last; more would drown the newest wish.
 _CACHED_QUERIES = 4_096
 # Wishes repeat across turns; 4,096 unit vectors are 6 MB.
 _MANY_ITEMS = 2_000
@@ -47,13 +53,6 @@ _OFFERED = 0.3
 _RULED_OUT = 100.0
 
 
-class RetrieverQuery(Struct, frozen=True, kw_only=True):
-    """A state and the preferences inferred from it (``""``: none, the seeker's last messages serve)."""
-
-    state: State
-    preferences: str = ""
-
-
 class FactRetriever:
     """Searches one graph.
 
@@ -62,14 +61,27 @@ class FactRetriever:
         index: the vectors of the same items in the same order.
         embed: text -> unit vector (H,), by the encoder that the index was built with.
         candidates: K, the number of items offered to the actor.
+        ranking: how the items are ranked.
+        query: which words serve where a query has no preferences.
     """
 
-    def __init__(self, graph: KnowledgeGraph, index: EntityIndex, embed: Embed, *, candidates: int) -> None:
+    def __init__(
+        self,
+        graph: KnowledgeGraph,
+        index: EntityIndex,
+        embed: Embed,
+        *,
+        candidates: int,
+        ranking: Ranking,
+        query: QueryRule,
+    ) -> None:
         if index.ids != tuple(item.id for item in graph.items):
             raise ValueError("the entity index and the knowledge graph hold different items")
         self._graph = graph
         self._index = index
         self._candidates = candidates
+        self._ranked = self._by_embedding if ranking == "embedding" else self._by_attributes
+        self._wishes = WishReader(graph, query)
         self._row = {item_id: row for row, item_id in enumerate(index.ids)}
         self._embed = embed
         # Every access is one atomic step of dict, so threads may share it; at worst a text is embedded twice.
@@ -87,38 +99,44 @@ class FactRetriever:
     def blocks(self, batch: Sequence[RetrieverQuery]) -> bool:
         """Whether `retrieve` would block the event loop, by running the encoder or by scoring very many items."""
         many = len(self._index.ids) > _MANY_ITEMS
-        return many or any(_text_of(query, read_preferences(query.preferences)) not in self._vectors for query in batch)
+        return many or any(self._wishes.text(query) not in self._vectors for query in batch)
 
     def _retrieve(self, query: RetrieverQuery) -> Evidence | ExpertError:
-        wishes = read_preferences(query.preferences)
-        text = _text_of(query, wishes)
-        vector = self._embedded(text)
+        wishes = self._wishes.read(query)
+        vector = self._embedded(wishes.text)
         if not np.isfinite(vector).all():
             return ExpertError(f"the encoder gives no finite vector for the query of turn {query.state.turn}")
-        named = self._graph.attributes_in(text)
-        avoided = [a for a in self._graph.attributes_in("; ".join(wishes.avoids)) if a not in named]
-        models = self._graph.titles_in("; ".join(wishes.wants))
-        ruled_out = (*self._graph.titles_in("; ".join(wishes.avoids)), *self._graph.listed(wishes.seen))
-
-        share = self._count(named) / max(len(named), 1)
-        ranked = share > 0.0
-        ranked[self._index.nearest(vector, _NEAREST)] = True
-        rows = np.flatnonzero(ranked)
-        scores = share
-        for model in models:
-            # The attributes of a film named as a model; its title in the wishes also moves the query's vector to it.
-            alike = self._graph.attributes(model)
-            scores = scores + _MODEL_FILM * self._count(alike) / max(len(alike), 1) / len(models)
-        scores = scores - self._count(avoided)
-        scores[self._rows(_left_behind(query.state))] -= _OFFERED
-        scores[self._rows(ruled_out)] -= _RULED_OUT
-        fitted = scores[rows] + _COSINE * self._index.cosines(vector, rows).astype(np.float64)
-        best = rows[np.argsort(-fitted, kind="stable")[: max(RANKED, self._candidates)]]
+        best = self._ranked(wishes, vector, query.state)[: max(RANKED, self._candidates)]
 
         ranking = tuple(self._index.ids[row] for row in best)
         candidates = tuple(self._graph.item(item_id) for item_id in ranking[: self._candidates])
         facts = tuple(fact for item in candidates for fact in self._graph.facts(item.id))
         return Evidence(ranking=ranking, candidates=candidates, facts=facts)
+
+    def _by_embedding(self, wishes: Wishes, vector: Vectors, state: State) -> NDArray[np.intp]:
+        """Rows by cosine alone, best first; those of films that are out come last."""
+        nearest = self._index.nearest(vector, max(RANKED, self._candidates) + len(wishes.out))
+        gone = np.isin(nearest, self._rows(wishes.out))
+        return np.concatenate((nearest[~gone], nearest[gone]))
+
+    def _by_attributes(self, wishes: Wishes, vector: Vectors, state: State) -> NDArray[np.intp]:
+        """Rows by the sum of the module's docstring, best first."""
+        named = self._graph.attributes_in(wishes.named)
+        avoided = [a for a in self._graph.attributes_in(wishes.avoided) if a not in named]
+        share = self._count(named) / max(len(named), 1)
+        ranked = share > 0.0
+        ranked[self._index.nearest(vector, _NEAREST)] = True
+        rows = np.flatnonzero(ranked)
+        scores = share
+        for model in wishes.models:
+            # The attributes of a film named as a model; its title in the wishes also moves the query's vector to it.
+            alike = self._graph.attributes(model)
+            scores = scores + _MODEL_FILM * self._count(alike) / max(len(alike), 1) / len(wishes.models)
+        scores = scores - self._count(avoided)
+        scores[self._rows(_left_behind(state))] -= _OFFERED
+        scores[self._rows(wishes.out)] -= _RULED_OUT
+        fitted = scores[rows] + _COSINE * self._index.cosines(vector, rows).astype(np.float64)
+        return rows[np.argsort(-fitted, kind="stable")]
 
     def _embedded(self, text: str) -> Vectors:
         vector = self._vectors.get(text)
@@ -142,15 +160,6 @@ class FactRetriever:
 
     def _rows(self, item_ids: Iterable[str]) -> NDArray[np.intp]:
         return np.array([self._row[item_id] for item_id in item_ids if item_id in self._row], dtype=np.intp)
-
-
-def _text_of(query: RetrieverQuery, wishes: Preferences) -> str:
-    return "; ".join(wishes.wants) or _last_messages(query.state) or "a good film"
-
-
-def _last_messages(state: State) -> str:
-    said = [utterance.text for utterance in state.history if utterance.speaker == "seeker"]
-    return "\n".join(said[-_LAST_MESSAGES:])
 
 
 def _left_behind(state: State) -> set[str]:

@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 import trio
 
 from experts.actor import Actor
-from experts.fact_retriever import FactRetriever, RetrieverQuery
+from experts.fact_retriever import FactRetriever
 from experts.planner import PlannerQuery, PolicyPlanner
 from experts.preference_reasoner import PreferenceReasoner
 from experts.prompted_planner import PromptedPlanner
 from experts.replies import ActorReply
+from experts.wishes import RetrieverQuery
 from harness.core.errors import HarnessError
 from harness.core.lane import Lane, RunSync, batch_lane, call_lane
 from harness.core.messages import Decision, Evidence, Item, RecommenderTurn, Score, State, Struct

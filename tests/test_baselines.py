@@ -66,7 +66,7 @@ def test_prompted_recommends_what_it_names_from_the_shared_ranking():
     assert "STRATEGY" not in found
     assert "High Noon (1952)" in found["EXAMPLES"]
     assert found["CANDIDATES"].startswith("[1] Heat (1995) | genres: crime, drama")
-    assert queries[0].preferences == ""
+    assert (queries[0].preferences, queries[0].words) == ("", "last_two")
 
 
 def test_prompted_repairs_once_with_other_luck_and_then_fails_as_data():
@@ -82,7 +82,7 @@ def test_intercrs_names_the_first_of_its_ranking_after_the_chat():
     assert turn.response == "Which decade? My pick for you is Heat (1995)."
     assert (turn.recommended, turn.ranking) == (("heat",), RANKING)
     assert "CANDIDATES" not in sections(requests[0])
-    assert queries[0].preferences == "Wants: Hi!; Crime with Al Pacino; old or new."
+    assert (queries[0].preferences, queries[0].words) == ("", "dialogue")
 
 
 def test_intercrs_only_chats_where_nothing_was_found():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +13,8 @@ from support.fakes import FILMS, hashed_words, state_of
 
 from experts import fact_retriever
 from experts.entity_index import Vectors, build_index
-from experts.fact_retriever import RANKED, RetrieverQuery
+from experts.fact_retriever import RANKED, FactRetriever
+from experts.wishes import QueryRule, RetrieverQuery, WishReader, Words
 from harness.core.errors import ExpertError
 from harness.core.messages import Evidence, Item
 from harness.domain.knowledge_graph import KnowledgeGraph
@@ -36,8 +38,8 @@ RETRIEVER = a_retriever(GRAPH, INDEX, hashed_words)
 ASKED = state_of("Hello")
 
 
-def retrieve(preferences: str, state=ASKED) -> Evidence:
-    (evidence,) = RETRIEVER.retrieve([RetrieverQuery(state=state, preferences=preferences)])
+def retrieve(preferences: str, state=ASKED, retriever=RETRIEVER) -> Evidence:
+    (evidence,) = retriever.retrieve([RetrieverQuery(state=state, preferences=preferences)])
     assert isinstance(evidence, Evidence)
     return evidence
 
@@ -133,12 +135,55 @@ def test_films_like_a_named_one_are_found():
     assert shared(ranking[0]) == max(shared(item.id) for item in GRAPH.items if item.id != "f7") == 4
 
 
-def test_without_preferences_the_seekers_last_messages_serve():
-    state = state_of("I like romance", "Hm", "no", "Ok", "well", "So?", "a crime film with Al Pacino please")
+def test_without_preferences_all_of_the_seekers_words_serve():
+    state = state_of("A crime film please", "Hm", "no", "Ok", "well", "So?", "so", "Well?", "with Al Pacino")
     assert retrieve("", state).ranking == retrieve("Wants: nothing known yet", state).ranking
     assert retrieve("", state).ranking[0] == "heat"
-    forgotten = msgspec.structs.replace(state, opening="Anything with Bo Rivers")
-    assert retrieve("", forgotten).ranking == retrieve("", state).ranking
+
+
+NEAREST = a_retriever(GRAPH, INDEX, hashed_words, ranking="embedding")
+
+
+def test_the_mode_embedding_ranks_by_the_embedded_wishes_alone() -> None:
+    wishes = "crime; Al Pacino"
+    evidence = retrieve(f"Wants: {wishes}\nAvoids: drama", retriever=NEAREST)
+    by_cosine = INDEX.nearest(hashed_words(wishes), RANKED)
+    assert evidence.ranking == tuple(INDEX.ids[row] for row in by_cosine)
+    assert [item.id for item in evidence.candidates] == list(evidence.ranking[:5])
+
+
+@pytest.mark.parametrize("retriever", [RETRIEVER, NEAREST], ids=["attributes", "embedding"])
+@pytest.mark.parametrize(
+    "no", ["I've seen that.", "Not that one.", "{} is not for me.", "I don't like {}.", "No, thanks."]
+)
+def test_a_refused_film_comes_last_for_a_system_without_preferences(retriever: FactRetriever, no: str) -> None:
+    asked = "A crime film with Al Pacino"
+    first = retrieve("", state_of(asked), retriever)
+    refused = state_of(asked, "Try it.", no.format(first.candidates[0].name), recommended=[first.ranking[:1]])
+    assert first.ranking[0] not in retrieve("", refused, retriever).ranking
+    assert first.ranking[0] not in retrieve("Wants: crime; Al Pacino", refused, retriever).ranking
+    kept = state_of(asked, "Try it.", "Who plays in it?", recommended=[first.ranking[:1]])
+    assert first.ranking[0] in retrieve("", kept, retriever).ranking
+
+
+def test_what_the_seeker_turns_away_is_no_wish() -> None:
+    ranking = retrieve("", state_of("A film with Ada Stone. I really don't like horror, though.")).ranking
+    assert all("Ada Stone" in values(item) and "horror" not in values(item) for item in ranking)
+
+
+def test_the_rule_own_searches_with_the_words_of_the_systems_source() -> None:
+    state = state_of("A western with Bo Rivers", "Which period?", "the 1960s", "Hm", "a crime film with Al Pacino")
+
+    def texts(rule: QueryRule) -> dict[Words, str]:
+        reader = WishReader(GRAPH, rule)
+        return {words: reader.text(RetrieverQuery(state=state, words=words)) for words in get_args(Words)}
+
+    own, shared = texts("own"), texts("shared")
+    seeker = "A western with Bo Rivers\nthe 1960s\na crime film with Al Pacino"
+    assert shared == {"seeker": seeker, "dialogue": seeker, "last_two": seeker}
+    assert own["seeker"] == seeker
+    assert own["dialogue"].count("\n") == 4
+    assert own["last_two"] == "Hm\na crime film with Al Pacino"
 
 
 def test_a_silent_seeker_still_gets_a_ranking():

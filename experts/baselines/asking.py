@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from experts.fact_retriever import RetrieverQuery
+from experts.wishes import RetrieverQuery
 from harness.core import seeds
 from harness.core.messages import ChatReply, ChatRequest, Evidence, Message, State
 from harness.core.model import asking
@@ -53,9 +53,3 @@ async def ask(
         ),
         read,
     )
-
-
-def seeker_words(state: State) -> str:
-    """All that the seeker has said, as wishes for the retriever (it takes text apart at semicolons)."""
-    said = [utterance.text for utterance in state.history if utterance.speaker == "seeker"]
-    return f"Wants: {'; '.join(text.replace(chr(10), ' ') for text in said)}" if said else ""

@@ -11,9 +11,9 @@ facts about them.
 
 from __future__ import annotations
 
-from experts.baselines.asking import Search, seeker_words
+from experts.baselines.asking import Search
 from experts.baselines.clarifying import clarify
-from experts.fact_retriever import RetrieverQuery
+from experts.wishes import RetrieverQuery
 from harness.core.messages import RecommenderTurn, State
 from harness.core.seams import ChatModel
 from harness.domain.titles import spoken_name
@@ -31,7 +31,7 @@ class InterCRS:
         self._max_tokens = max_tokens
 
     async def respond(self, state: State) -> RecommenderTurn:
-        evidence = await self._search(RetrieverQuery(state=state, preferences=seeker_words(state)))
+        evidence = await self._search(RetrieverQuery(state=state, words="dialogue"))
         chat = await clarify(self._model, state, temperature=self._temperature, max_tokens=self._max_tokens)
         if not evidence.candidates:
             return RecommenderTurn(response=chat, ranking=evidence.ranking)

@@ -20,9 +20,9 @@ from msgspec.structs import replace
 from experts.actor import reply_schema
 from experts.baselines.asking import Search, ask
 from experts.baselines.clarifying import clarify
-from experts.fact_retriever import RetrieverQuery
 from experts.prompts import render_candidates
 from experts.replies import ActorReply, read_spoken
+from experts.wishes import RetrieverQuery
 from harness.core.messages import ChatReply, Item, RecommenderTurn, State, Struct
 from harness.core.seams import ChatModel
 from harness.core.sections import one_line, prompt, render_dialogue
@@ -106,7 +106,7 @@ class PCCRS:
         self._max_tokens = max_tokens
 
     async def respond(self, state: State) -> RecommenderTurn:
-        evidence = await self._search(RetrieverQuery(state=state))
+        evidence = await self._search(RetrieverQuery(state=state, words="last_two"))
         tactic = await self._choose(state, evidence.candidates[0]) if evidence.candidates else None
         if tactic is None:
             chat = await clarify(self._model, state, temperature=self._temperature, max_tokens=self._max_tokens)

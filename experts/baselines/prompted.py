@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from experts.actor import reply_schema
 from experts.baselines.asking import Search, ask
-from experts.fact_retriever import RetrieverQuery
 from experts.prompts import render_candidates
 from experts.replies import read_spoken
+from experts.wishes import RetrieverQuery
 from harness.core.messages import Item, Message, RecommenderTurn, State
 from harness.core.seams import ChatModel
 from harness.core.sections import prompt, render_dialogue
@@ -51,7 +51,7 @@ class PromptedCRS:
         self._max_tokens = max_tokens
 
     async def respond(self, state: State) -> RecommenderTurn:
-        evidence = await self._search(RetrieverQuery(state=state))
+        evidence = await self._search(RetrieverQuery(state=state, words="last_two"))
         candidates = evidence.candidates
         spoken = await ask(
             self._model,

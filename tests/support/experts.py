@@ -38,7 +38,8 @@ def a_judge(model: ChatModel, **wishes: Any) -> RewardExpert:
 
 
 def a_retriever(*parts: Any, **wishes: Any) -> FactRetriever:
-    settings: dict[str, Any] = {"candidates": CONFIG.network.candidates}
+    network = CONFIG.network
+    settings = {"candidates": network.candidates, "ranking": network.retriever, "query": network.query}
     return FactRetriever(*parts, **(settings | wishes))
 
 

@@ -139,6 +139,12 @@ class Network(Struct, frozen=True, kw_only=True):
     without: tuple[Literal["planner", "preference_reasoner", "fact_retriever"], ...] = ()
     candidates: Annotated[int, Meta(ge=1, le=50)] = 5
     """K, items offered to the actor."""
+    retriever: Literal["attributes", "embedding"] = "attributes"
+    """How items are ranked. ``embedding``: nearest to the embedded wishes, Eq. 4 as written. ``attributes``: first by
+    the share of the wished-for genres, people and decades that an item has."""
+    query: Literal["shared", "own"] = "shared"
+    """What a system without inferred preferences searches with. ``shared``: all that the seeker said, one rule for all
+    systems. ``own``: the words that its source searches with."""
 
 
 class Planner(Struct, frozen=True, kw_only=True):

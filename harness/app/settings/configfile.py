@@ -25,6 +25,7 @@ PRESETS: Mapping[str, dict[str, Any]] = {
     "": {},
     # The settings that the paper states (decisions 3, 4, 5, 7, 21, 22); the others keep the defaults.
     "paper": {
+        "network": {"retriever": "embedding"},
         "planner": {"encoder": "roberta-base", "trainable_layers": 12},
         "warmup": {"learning_rate": 6e-6, "encoder_learning_rate": 6e-6, "epochs": 5},
         "rl": {

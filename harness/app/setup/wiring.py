@@ -281,7 +281,14 @@ async def open_players(
             mass_floor=config.reward.mass_floor,
         )
 
-    retriever = FactRetriever(inputs.graph, index, retriever_encoder().embed, candidates=config.network.candidates)
+    retriever = FactRetriever(
+        inputs.graph,
+        index,
+        retriever_encoder().embed,
+        candidates=config.network.candidates,
+        ranking=config.network.retriever,
+        query=config.network.query,
+    )
     network = NetworkOfExperts(
         planner=await planner(),
         reasoner=None
