@@ -195,6 +195,41 @@ def label_folds(
     )
 
 
+@app.command("recommend-eval")
+def recommend_eval(
+    files: Annotated[
+        list[Path], typer.Argument(help="Human dialogues: .jsonl (ReDial), .tsv (INSPIRED) or .csv (OpenDialKG).")
+    ],
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(help="Dialogues to train on; repeatable. By default 70% of FILES, and 20% are measured."),
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, max=100, metavar="N", help="Measure every dialogue, in N folds.")
+    ] = None,
+    graph: Annotated[
+        Path | None,
+        typer.Option(help="Film graph: a JSON file, or a folder of ReDial or OpenDialKG; by default that of FILES."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
+    skip_bad: Annotated[int, typer.Option(min=0, help="Bad rows allowed in each file.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """Recall at human recommendation turns: what popularity, and repeating what was named, reach without a model."""
+    from harness.app.commands import recommend_eval as command
+
+    command.recommend_eval(
+        files,
+        Console(),
+        graph=graph,
+        train=train or [],
+        folds=folds,
+        seed=seed,
+        skip_bad=skip_bad,
+        as_json=as_json,
+    )
+
+
 @app.command("serve-scripted")
 def serve_scripted(
     graph: Annotated[Path, typer.Option(help="Knowledge graph (JSON) that the world knows.")],

@@ -88,13 +88,20 @@ class KnowledgeGraph:
         return cls(items)
 
     @classmethod
-    def merged(cls, items: Iterable[Item]) -> KnowledgeGraph:
-        """A graph with one record for each film (`merge_same_films`); ids of merged records still find their film."""
+    def merged(cls, items: Iterable[Item], names: Mapping[str, str] | None = None) -> KnowledgeGraph:
+        """A graph with one record for each film (`merge_same_films`); ids of merged records still find their film.
+
+        Args:
+            items: the records.
+            names: exact names beyond `Item.name`, such as a corpus writes them -> ids.
+        """
         items = tuple(items)
         found = merge_same_films(items)
         graph = cls(found.items, found.aliases)
         for item in items:
             graph.ids_by_name.setdefault(item.name, graph.by_id[item.id].id)
+        for name, item_id in (names or {}).items():
+            graph.ids_by_name.setdefault(name, graph.by_id[item_id].id)
         if found.aliases or found.apart:
             graph.notes = (
                 f"{len(found.aliases)} records were merged into others of the same films (same title, year equal or "

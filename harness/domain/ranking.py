@@ -9,7 +9,7 @@ What it leaves out: intervals (``harness.app.evaluation.recommendation``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from harness.core.errors import DataError
 from harness.core.messages import State
 from harness.domain.entities import Entities, LinkedTurn
 from harness.domain.knowledge_graph import KnowledgeGraph
+from harness.domain.splits import Part
 
 Scores = NDArray[np.floating]
 Values = NDArray[np.float64]
@@ -93,6 +94,19 @@ class RepeatThenPopularity(Popularity):
         return scores
 
 
+Fit = Callable[[Part], Ranker]
+"""A part's training turns (and its tuning turns, if wanted) -> a ranker."""
+
+
+def floors(entities: Entities) -> dict[str, Fit]:
+    """What needs no model, by the names that tables show."""
+    return {
+        "chance": lambda part: Chance(entities),
+        "popularity": lambda part: Popularity(part.training, entities),
+        "repeat, then popularity": lambda part: RepeatThenPopularity(part.training, entities),
+    }
+
+
 def query_of(state: State, graph: KnowledgeGraph, entities: Entities) -> Query:
     """What a ranker sees of a conversation that is played: the nodes that its texts name.
 
@@ -158,6 +172,18 @@ def placed(ranker: Ranker, turns: Sequence[LinkedTurn], batch: int = 128) -> Pla
         new=np.array([target not in turn.context for turn in turns for target in turn.targets], dtype=np.bool_),
         dialogues=tuple(turn.dialogue for turn in turns for _ in turn.targets),
         films=films,
+    )
+
+
+def placed_over(fit: Fit, parts: Sequence[Part]) -> Placed:
+    """The targets of all test parts, each ranked by what was fitted to its own part."""
+    found = [placed(fit(part), part.test) for part in parts]
+    return Placed(
+        above=np.concatenate([one.above for one in found]),
+        tied=np.concatenate([one.tied for one in found]),
+        new=np.concatenate([one.new for one in found]),
+        dialogues=tuple(name for one in found for name in one.dialogues),
+        films=found[0].films,
     )
 
 

@@ -9,10 +9,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from harness.core.errors import DataError
 from harness.core.messages import Dialogue
 from harness.core.seeds import derive
+from harness.domain.entities import LinkedTurn
+
+SHARES = (0.7, 0.1, 0.2)
+"""Training, tuning and test part of a split."""
+
+
+class Part(NamedTuple):
+    """Turns to train on, to tune on (maybe none), and to measure on; no dialogue is in two of them."""
+
+    training: tuple[LinkedTurn, ...]
+    tuning: tuple[LinkedTurn, ...]
+    test: tuple[LinkedTurn, ...]
 
 
 def parts_by_dialogue(dialogues: Iterable[str], shares: Sequence[float], seed: int) -> tuple[frozenset[str], ...]:
@@ -33,6 +46,24 @@ def parts_by_dialogue(dialogues: Iterable[str], shares: Sequence[float], seed: i
 def folds_by_dialogue(dialogues: Iterable[str], count: int, seed: int) -> tuple[frozenset[str], ...]:
     """Dialogue ids in ``count`` folds of equal size: `parts_by_dialogue` with equal shares."""
     return parts_by_dialogue(dialogues, (1.0 / count,) * count, seed)
+
+
+def in_parts(turns: Sequence[LinkedTurn], seed: int) -> Part:
+    """A split by dialogue into `SHARES`; `DataError` where there are too few dialogues."""
+    return _part(turns, *parts_by_dialogue((turn.dialogue for turn in turns), SHARES, seed))
+
+
+def in_folds(turns: Sequence[LinkedTurn], count: int, seed: int) -> tuple[Part, ...]:
+    """Each fold as test part once, the others as its training part; `DataError` where there are too few dialogues."""
+    folds = folds_by_dialogue((turn.dialogue for turn in turns), count, seed)
+    everything = frozenset[str]().union(*folds)
+    return tuple(_part(turns, everything - fold, frozenset(), fold) for fold in folds)
+
+
+def _part(turns: Sequence[LinkedTurn], training: frozenset[str], tuning: frozenset[str], test: frozenset[str]) -> Part:
+    if not training or not test:
+        raise DataError(f"{len({turn.dialogue for turn in turns})} dialogues with recommendations are too few to split")
+    return Part(*(tuple(turn for turn in turns if turn.dialogue in part) for part in (training, tuning, test)))
 
 
 def refuse_shared(files: Mapping[str, Sequence[Dialogue]]) -> None:

@@ -14,7 +14,7 @@ same targets has the t interval of its linearisation. No random numbers are draw
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,12 +85,6 @@ def difference_by_dialogue(values: Values, dialogues: Sequence[str]) -> Estimate
         return Estimate(mean=mean, low=None, high=None, n=len(values), why=why)
     half = _quantile(clusters) * math.sqrt(variance)
     return Estimate(mean=mean, low=mean - half, high=mean + half, n=len(values))
-
-
-def table_rows(rankings: Mapping[str, Ranking]) -> list[tuple[str, str, dict[str, Estimate]]]:
-    """(ranker, which targets, measures): all targets of every ranker, then the new ones."""
-    rows = [(name, "all targets", found.all) for name, found in rankings.items()]
-    return rows + [(name, "new targets", found.new) for name, found in rankings.items()]
 
 
 def _ratio(values: Values, dialogues: Sequence[str]) -> tuple[float, float, int]:
