@@ -28,7 +28,7 @@ from harness.app.grid.comparison.measures import MEASURES, PARTS, Faults
 from harness.app.grid.comparison.plan import ComparisonFile, DatasetSettings, Paper, System
 from harness.app.grid.comparison.results import Comparison, Row
 from harness.app.report.costs import costs_by_role
-from harness.app.report.curves import update_returns
+from harness.app.report.curves import pass_series, unlearned_turns, update_returns
 from harness.app.report.health import flaws, simulator_health
 from harness.app.report.judging import judge_beside_evaluator, read_judge, repeatability
 from harness.app.report.record import read_record, visible
@@ -200,6 +200,38 @@ def test_the_band_of_the_learning_curve_is_over_an_updates_episodes(tmp_path: Pa
     [(reached, estimate)] = update_returns(record, "literal")
     # Four episodes, one failed and one with a missing reward: two returns are left.
     assert (reached, estimate.n) == (4.0, 2)
+
+
+class Told:
+    """A record of these update lines."""
+
+    def __init__(self, *lines: dict[str, Any]) -> None:
+        self._lines = lines
+
+    def lines(self, kind: str) -> list[dict[str, Any]]:
+        return list(self._lines) if kind == "update" else []
+
+
+def test_passes_are_drawn_from_first_and_last_and_a_refused_update_is_a_gap() -> None:
+    record: Any = Told(
+        {"episodes": 16, "passes": [{"kl": 0.0}, {"kl": 0.01}, {"kl": 0.02}], "turns_without_return": {"error": 2}},
+        {"episodes": 16, "passes": [], "turns_without_return": {"error": 1, "turns": 4, "quit": 0}},
+        {"episodes": 8, "passes": [{"kl": 0.03}]},
+    )
+    first, last = pass_series(record, "kl", ("blue", "red"))
+    assert first.x == last.x == (16.0, 32.0, 40.0)
+    assert first.y == (0.0, None, 0.03)
+    assert last.y == (0.02, None, 0.03)
+    assert unlearned_turns(record) == {"error": 3, "turns": 4}
+    older: Any = Told({"episodes": 4})
+    assert pass_series(older, "kl", ("blue", "red")) == []
+
+
+def test_the_learning_curve_is_over_the_newest_episodes(tmp_path: Path) -> None:
+    record = read_record(write_run(tmp_path / "run"))
+    alone, smooth = update_returns(record, "literal", over=1), update_returns(record, "literal", over=10**6)
+    assert [reached for reached, _ in alone] == [reached for reached, _ in smooth]
+    assert smooth[-1][1].n == sum(estimate.n for _, estimate in alone)
 
 
 # Page -----------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from harness.app.evaluation.summary import Summary, differences, summarize_phase
 from harness.app.identity.manifest import encode, manifest_of
 from harness.app.settings.configfile import load_config
 from harness.core.log import rundir
-from harness.core.log.checkedlines import Chain, mark_of
+from harness.core.log.checkedlines import mark_of, new_chain
 from harness.core.log.codec import encode_event
 from harness.core.log.loggedepisodes import read_episodes
 from harness.core.log.rundigest import run_digest
@@ -57,7 +57,7 @@ def write_run(
     graph = KnowledgeGraph.load(Path(config.data.knowledge_graph))
     rundir.create(folder, encode(manifest_of(config, {"data.inspired": "0" * 64})))
     spoken = list(texts) or ["I like this.", "Tell me more.", "Not for me."]
-    chain = Chain()
+    chain = new_chain(folder / rundir.EPISODES)
     lines = [
         chain.sealed(encode_event(event))
         for phase, version in PHASES.items()
@@ -65,7 +65,7 @@ def write_run(
         for event in events(graph, phase, version, index, turns, spoken, persona)
     ]
     (folder / rundir.EPISODES).write_bytes(b"".join(lines))
-    (folder / rundir.METRICS).write_bytes(_metrics())
+    (folder / rundir.METRICS).write_bytes(_metrics(folder))
     if summary:
         _summarize(folder, graph)
     return folder
@@ -145,7 +145,7 @@ def events(
     return played
 
 
-def _metrics() -> bytes:
+def _metrics(folder: Path) -> bytes:
     shares = {strategy.key: 1 / 13 for strategy in STRATEGIES}
     update = {"type": "update", "version": 1, "refused": None, "episodes": 4, "entropy": 2.4, "kl_to_warmup": 0.01,
               "gradient_norm": 0.1, "reward_mean": 0.5, "effective_sample_size": 9.0, "missing_reward_share": 0.1,
@@ -155,7 +155,8 @@ def _metrics() -> bytes:
         "epochs": [{"epoch": n, "train_nll": 2.5 / n, "validation_nll": 2.6 / n} for n in (1, 2)],
         "best_epoch": 2,
     }
-    return b"".join(msgspec.json.encode(line) + b"\n" for line in (warmup, update))
+    chain = new_chain(folder / rundir.METRICS)
+    return b"".join(chain.sealed(msgspec.json.encode(line)) for line in (warmup, update))
 
 
 def _summarize(folder: Path, graph: KnowledgeGraph) -> None:

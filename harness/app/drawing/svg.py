@@ -8,6 +8,7 @@ attributes, because a strict content security policy allows no inline style. Eve
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 
 from markupsafe import Markup, escape
@@ -16,6 +17,8 @@ from harness.core.messages import Struct
 
 WIDTH, HEIGHT = 420, 240
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 34
+LETTER = 5.5
+"""About the width of a letter of an axis."""
 
 
 class Series(Struct, frozen=True, kw_only=True):
@@ -144,7 +147,11 @@ def stacks(bars: Sequence[tuple[str, Sequence[Bar]]], *, x_label: str, y_label: 
                 )
             )
             reached = top
-        marks.append(_text(name, LEFT + (place + 0.5) * slot, HEIGHT - BOTTOM + 14, anchor="middle"))
+        rows = textwrap.wrap(name, max(int(slot / LETTER), 6))[:2]  # a third would meet the axis's name
+        marks += [
+            _text(row, LEFT + (place + 0.5) * slot, HEIGHT - BOTTOM + 12 + 10 * line, anchor="middle")
+            for line, row in enumerate(rows)
+        ]
     return _chart([*_y_axis(0.0, 1.0, at_y, percent=True), *marks], x_label=x_label, y_label=y_label)
 
 

@@ -29,7 +29,7 @@ def run_figures(record: RunRecord, world: str) -> Iterator[tuple[str, Figure]]:
 
 
 def learning_curve(record: RunRecord) -> Figure:
-    """Return and objective of each update's episodes with 95% t bands, and the policy's entropy."""
+    """Return and objective over the newest episodes with 95% t bands, and the policy's entropy."""
     figure = figure_of(9.6, 3.0)
     left, middle, right = figure.subplots(1, 3)
     curve(left, return_series(record, "literal", "R_1 (Eq. 8)", phase_colour(TRAIN)))

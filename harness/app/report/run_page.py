@@ -19,7 +19,16 @@ from harness.app.evaluation.statistics import ONE_RUN, Estimate, estimate
 from harness.app.evaluation.summary import COLUMNS
 from harness.app.identity.sittings import differences, shown
 from harness.app.report.costs import costs_by_role
-from harness.app.report.curves import UPDATE_FIGURES, return_series, update_series, warmup_series
+from harness.app.report.curves import (
+    PASS_FIGURES,
+    SMOOTHED_OVER,
+    UPDATE_FIGURES,
+    pass_series,
+    return_series,
+    unlearned_turns,
+    update_series,
+    warmup_series,
+)
 from harness.app.report.episode_data import episode_data, groups_of
 from harness.app.report.health import TITLES as FLAWS
 from harness.app.report.health import simulator_health
@@ -222,7 +231,7 @@ def _curves(record: RunRecord) -> list[tuple[str, str, Markup]]:
     charts = [
         (
             "Return in training (R_1 of Eq. 8)",
-            "mean and 95% t interval of each update's episodes",
+            f"mean and 95% t interval of the newest {SMOOTHED_OVER} episodes",
             svg.lines([return_series(record, "literal", "R_1", colour)], x_label=x, y_label="R_1"),
         )
     ]
@@ -238,9 +247,24 @@ def _curves(record: RunRecord) -> list[tuple[str, str, Markup]]:
         )
     for figure, title in UPDATE_FIGURES.items():
         one = update_series(record, figure, colour)
-        zero = None if figure == "entropy" else 0.0
+        zero = None if figure in ("entropy", "explained_variance") else 0.0
         charts.append((title[:1].upper() + title[1:], "", svg.lines([one], x_label=x, y_label="", y_from=zero)))
     blue, orange = phase_colour("warmup"), phase_colour("rl")
+    for figure, title in PASS_FIGURES.items():
+        both = pass_series(record, figure, (blue, orange))
+        chart = svg.lines(both, x_label=x, y_label="", y_from=0.0)
+        charts.append((title[:1].upper() + title[1:], "blue the first pass, orange the last", chart))
+    unlearned = [
+        (STOP_TITLES[stop], [svg.Bar(name="turns", colour=STOPS[stop], value=float(count), note=f"{count} turns")])
+        for stop, count in unlearned_turns(record).items()
+    ]
+    charts.append(
+        (
+            "Turns that taught nothing",
+            "a reward is missing at or after them; by the conversation's end",
+            svg.columns(unlearned, x_label="", y_label="turns"),
+        )
+    )
     warm = warmup_series(record, (blue, orange))
     charts.append(
         (
