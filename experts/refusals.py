@@ -59,7 +59,6 @@ _REFUSES = _said(
     r"^\s*(?:hmm?,? ?)?(?:pass|next|nah|nope)\W*$",
     r"\b(?:do|does)(?:n't| not)(?: really| quite)? (?:fit|appeal|sound|interest|grab|suit|convince)",
     r"<IT>(?:'s| is| was| looks| sounds| seems)(?: \w+)? (?:boring|dull|awful|terrible|silly|childish|too \w+)\b",
-    r"<IT> leaves me cold\b",
     r"\bnot again\b",
 )
 _SEEN = _said(
