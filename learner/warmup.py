@@ -78,6 +78,7 @@ def warm_up(
     policy: TrainablePolicy,
     dialogues: Sequence[Dialogue],
     *,
+    validation: Sequence[Dialogue] = (),
     seed: int,
     epochs: int,
     learning_rate: float,
@@ -86,12 +87,16 @@ def warm_up(
 ) -> WarmupReport:
     """Train ``policy`` in place on the labelled turns of ``dialogues``; blocks, so run it in a worker thread.
 
+    With ``validation``, all ``dialogues`` teach and it chooses the epoch; without, a share of ``dialogues`` does.
     A rate of 5e-3 suits a linear head; a trainable encoder wants about 1e-4 of its own and 3 epochs. Raises
     `InputError` where there are not two labelled dialogues, `DataError` for a label outside of the policy's strategies.
     """
-    learning, held_out = split_dialogues(dialogues, seed=seed)
-    train, validation = (labelled_states(part, policy.strategies) for part in (learning, held_out))
-    inputs, held_inputs = _prepared(policy, train, validation, progress)
+    if validation:
+        learning, held_out = ([d for d in part if d.labelled_turns] for part in (dialogues, validation))
+    else:
+        learning, held_out = split_dialogues(dialogues, seed=seed)
+    train, held = (labelled_states(part, policy.strategies) for part in (learning, held_out))
+    inputs, held_inputs = _prepared(policy, train, held, progress)
     if isinstance(policy, EncoderPolicy):
         policy.fit_inputs(inputs)
     optimizer = Optimizer(
@@ -104,7 +109,7 @@ def warm_up(
     shuffle = torch.Generator().manual_seed(seeds.derive(seed, "warmup", "order"))
     steps_an_epoch = -(-len(train) // BATCH_TURNS)
 
-    best_nll, best_epoch = measure(predict(policy, held_inputs), validation).nll, 0
+    best_nll, best_epoch = measure(predict(policy, held_inputs), held).nll, 0
     best_weights = _copied(policy)
     reports: list[EpochReport] = []
     refused = step = 0
@@ -119,7 +124,7 @@ def warm_up(
                 refused += 1
             else:
                 losses.append(nll.item())
-        held_nll = measure(predict(policy, held_inputs), validation).nll
+        held_nll = measure(predict(policy, held_inputs), held).nll
         reports.append(
             EpochReport(epoch=epoch, train_nll=float(np.mean(losses)) if losses else None, validation_nll=held_nll)
         )
@@ -135,8 +140,8 @@ def warm_up(
         epochs=tuple(reports),
         best_epoch=best_epoch,
         train=measure(predict(policy, inputs), train),
-        validation=measure(predict(policy, held_inputs), validation),
-        majority=measure(majority(train, validation), validation),
+        validation=measure(predict(policy, held_inputs), held),
+        majority=measure(majority(train, held), held),
         train_dialogues=len(learning),
         validation_dialogues=len(held_out),
         refused_steps=refused,

@@ -5,9 +5,10 @@ settings, and *final* goals judge. No film is a target in two pools. Attributes 
 to one of these pools, so no two pools hold the same wish. The pools have the same size and the same distribution of
 goals.
 
-The pools' films and wishes, and the order of a held-out pool's goals, depend only on the graph, the dialogues and the
-seed. So runs of all budgets and planners meet the same seekers, and the first n goals are the same for every longer
-draw.
+The pools' films and wishes, and the order of a held-out pool's goals, depend only on the graph, the dialogues that give
+held-out goals and the seed. So runs of all budgets and planners meet the same seekers, and the first n goals are the
+same for every longer draw. Other dialogues may give the training goals: they only say which films of the training pool
+come first, so they move no held-out goal.
 
 What it leaves out: how a goal is made (``simulator.goals``). A film that merely *covers* a held-out goal may be a
 training target: a recommender may know all films.
@@ -56,26 +57,33 @@ class GoalPools:
             )
         return found
 
-    def training(self, count: int, *, seed: int) -> GoalDraw:
-        """Up to ``count`` training goals; ``seed`` orders films and wishes, and is not that of the pools.
+    def training(self, count: int, dialogues: Iterable[Dialogue] | None = None, *, seed: int) -> GoalDraw:
+        """Up to ``count`` training goals.
 
-        Raises `InputError` where there is no goal at all.
+        Args:
+            count: number of goals.
+            dialogues: the films that they speak of come first; without them, the pools' own dialogues say it.
+            seed: orders films and wishes; it is not that of the pools.
+
+        Raises:
+            InputError: there is no goal at all.
         """
-        found = self._draw("training", count, seed)
+        found = self._draw("training", count, seed, None if dialogues is None else Mentions(self._graph, dialogues))
         if not found.goals:
             raise InputError(f"no goal is left to train on apart from held-out ones, from {self._size('training')}")
         return found
 
-    def _draw(self, pool: Pool, count: int, seed: int) -> GoalDraw:
+    def _draw(self, pool: Pool, count: int, seed: int, mentions: Mentions | None = None) -> GoalDraw:
+        mentions = mentions or self._mentions
         drawing = Drawing(
             self._graph,
-            self._mentions,
+            mentions,
             seed=seed,
             max_matches=self._max_matches,
             prefix=f"{pool}-goal",
             allowed=lambda wish, matches: self._owner(wish, matches) == pool,
         )
-        drawing.fill(self._of(pool, self._mentions.films), self._of(pool, self._mentions.others), count)
+        drawing.fill(self._of(pool, mentions.films), self._of(pool, mentions.others), count)
         return drawing.result
 
     def _owner(self, wish: Sequence[Attribute], matches: Sequence[str]) -> Pool:

@@ -78,7 +78,7 @@ def test_the_counts_of_redials_valid_file_before_any_merging_of_films() -> None:
     films = {name for name, number in names.items() if number in numbers}
     turns = [
         (dialogue.id, set(turn.named), [name for name in turn.items if name in films])
-        for dialogue in RedialDataset(REDIAL).dialogues()
+        for dialogue in RedialDataset(REDIAL / "valid_data.jsonl").dialogues()
         for turn in dialogue.recommendations
         if any(name in names for name in turn.named)
     ]

@@ -218,7 +218,7 @@ def check_redial(content: bytes, folder: Path) -> None:
     """Dialogues of different ids, or an error that names the file."""
     (folder / "valid_data.jsonl").write_bytes(content)
     try:
-        dialogues = RedialDataset(folder, skip_bad=0).dialogues()
+        dialogues = RedialDataset(folder / "valid_data.jsonl", skip_bad=0).dialogues()
     except InputError as error:
         assert "valid_data.jsonl" in str(error)
         return

@@ -105,12 +105,27 @@ EVERYTHING_ELSE = {
     "data.labels": ("rso13", "inspired14"),
     "reward.threshold": (0.5, 0.9),
     "evaluation.dialogues": (3, 6, 20),
+    "data.training_goals_file": ("train.tsv",),
+    "data.label_file": ("train.tsv",),
+    "data.validation_file": ("dev.tsv",),
 }
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    """A folder with train.tsv and dev.tsv: other dialogues than those of the tiny experiment."""
+    folder = tmp_path_factory.mktemp("splits")
+    header, *rows = (ROOT / "fixtures" / "inspired_synthetic.tsv").read_text(encoding="utf-8").splitlines()
+    for name, part in (("train", rows[: len(rows) // 2]), ("dev", rows[len(rows) // 2 :])):
+        lines = [header, *(row.replace("synthetic", name, 1) for row in part)]
+        (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
 
 
 @given(changed=st.fixed_dictionaries({}, optional={key: st.sampled_from(of) for key, of in EVERYTHING_ELSE.items()}))
 @settings(max_examples=30, deadline=None)
-def test_no_setting_but_data_seed_and_pool_changes_whom_a_planner_is_judged_on(changed):
+def test_no_setting_but_data_seed_and_pool_changes_whom_a_planner_is_judged_on(splits, changed):
+    changed = {key: splits / of if key.endswith("_file") else of for key, of in changed.items()}
     if changed.get("planner.kind", "encoder") in ("uniform", "rule"):
         changed = changed | {"evaluation.phases": '["before"]'}
     found = read_inputs(config(*(f"{key}={value}" for key, value in changed.items())))

@@ -90,7 +90,7 @@ def test_what_cannot_be_measured_is_one_sentence(forkery: Forkery, folder: Path,
     elsewhere.mkdir()
     alone = corpus(elsewhere, "valid.jsonl", 0, 10)
     for arguments, what in (
-        ((valid, "--train", train), "share 1 dialogues (the first is '9')"),
+        ((valid, "--train", train), "share 1 of their dialogues ('9')"),
         ((valid, valid), "is named twice"),
         ((valid, "--train", train, "--folds", "3"), "exclude each other"),
         ((folder / "kg.json",), "dialogues end in .jsonl (ReDial), .tsv (INSPIRED) or .csv (OpenDialKG)"),

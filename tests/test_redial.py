@@ -38,7 +38,7 @@ def conversation(name: str = "7", **changed: Any) -> dict[str, Any]:
 def dataset(tmp_path: Path, *rows: dict[str, Any] | str, skip_bad: int = 0) -> RedialDataset:
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     (tmp_path / "valid_data.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return RedialDataset(tmp_path, skip_bad=skip_bad)
+    return RedialDataset(tmp_path / "valid_data.jsonl", skip_bad=skip_bad)
 
 
 def test_liked_suggestions_come_first_then_the_order_of_the_messages(tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_a_conversation_may_not_occur_twice(tmp_path: Path) -> None:
 
 def test_files_that_are_missing_or_empty(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*valid_data\.jsonl: No such file"):
-        RedialDataset(tmp_path).dialogues()
+        RedialDataset(tmp_path / "valid_data.jsonl").dialogues()
     (tmp_path / "valid_data.jsonl").write_bytes(b"")
     with pytest.raises(DataError, match="is empty"):
-        RedialDataset(tmp_path).dialogues()
+        RedialDataset(tmp_path / "valid_data.jsonl").dialogues()
     with pytest.raises(DataError, match="holds no usable dialogue"):
         dataset(tmp_path, "{}", skip_bad=1).dialogues()
 
@@ -96,7 +96,7 @@ def test_any_bytes_give_dialogues_or_a_typed_error(content: bytes, skip_bad: int
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "valid_data.jsonl").write_bytes(content)
         try:
-            dialogues = RedialDataset(Path(folder), skip_bad=skip_bad).dialogues()
+            dialogues = RedialDataset(Path(folder) / "valid_data.jsonl", skip_bad=skip_bad).dialogues()
         except InputError:
             return
     assert dialogues
@@ -162,7 +162,7 @@ def test_files_that_do_not_fit_each_other(tmp_path: Path, changed: dict[str, Any
 
 @real
 def test_the_real_dialogues() -> None:
-    loaded = RedialDataset(REAL)
+    loaded = RedialDataset(REAL / "valid_data.jsonl")
     dialogues = loaded.dialogues()
     assert (len(dialogues), loaded.skipped) == (1000, 0)
     assert dialogues[0].mentions[:2] == ("The Shining (1980)", "What Lies Beneath (2000)")

@@ -30,5 +30,5 @@ def test_the_parts_have_their_shares_and_the_seed_matters() -> None:
 def test_a_dialogue_in_two_files_is_refused_in_one_sentence() -> None:
     one, two = Dialogue(id="1"), Dialogue(id="2")
     refuse_shared({"a": [one], "b": [two]})
-    with pytest.raises(DataError, match=r"^a and b share 1 dialogues \(the first is '2'\): a dialogue may stand in"):
+    with pytest.raises(DataError, match=r"^a and b share 1 of their dialogues \('2'\): a dialogue may stand in"):
         refuse_shared({"a": [one, two], "b": [two]})

@@ -67,6 +67,13 @@ def test_the_kept_planner_is_the_best_epoch_and_patience_ends_training(tiny: Tex
     )
 
 
+def test_given_validation_dialogues_choose_the_epoch_and_all_others_teach() -> None:
+    policy, data = TabularPolicy(KEYS), dialogues(9)
+    report = warm_up(policy, data[:6], validation=data[6:], seed=0, epochs=3, learning_rate=0.1)
+    assert (report.train_dialogues, report.validation_dialogues) == (6, 3)
+    assert report.validation.n == sum(len(dialogue.labelled_turns) for dialogue in data[6:])
+
+
 def test_a_rate_that_only_harms_leaves_the_untrained_planner() -> None:
     policy = TabularPolicy(KEYS)
     report = warm_up(policy, dialogues(6), seed=0, epochs=30, learning_rate=1e6)

@@ -18,6 +18,8 @@ from harness.domain.entities import LinkedTurn
 
 SHARES = (0.7, 0.1, 0.2)
 """Training, tuning and test part of a split."""
+_SHOWN = 5
+"""Shared dialogues that an error names."""
 
 
 class Part(NamedTuple):
@@ -76,7 +78,8 @@ def refuse_shared(files: Mapping[str, Sequence[Dialogue]]) -> None:
             if first != file:
                 shared.setdefault((first, file), []).append(dialogue.id)
     for (first, second), ids in shared.items():
+        shown = ", ".join(map(ascii, ids[:_SHOWN])) + (f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else "")
         raise DataError(
-            f"{first} and {second} share {len(ids)} dialogues (the first is {ids[0]!a}): a dialogue may stand in one "
-            "file only, or training would see what is measured"
+            f"{first} and {second} share {len(ids)} of their dialogues ({shown}): a dialogue may stand in one file "
+            "only, or training would see what is measured"
         )

@@ -61,13 +61,12 @@ class RedialDataset:
     the order in which the messages name the films.
 
     Args:
-        folder: the folder of the release.
-        split: the file of dialogues in it.
+        path: the file of dialogues, one of train, valid or test.
         skip_bad: most bad rows to accept; each is one dialogue that is left out.
     """
 
-    def __init__(self, folder: Path, *, split: str = "valid_data.jsonl", skip_bad: int = 0) -> None:
-        self._path = folder / split
+    def __init__(self, path: Path, *, skip_bad: int = 0) -> None:
+        self._path = path
         self._skip_bad = skip_bad
 
     def dialogues(self) -> Sequence[Dialogue]:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from harness.app.evaluation.decisions import decisions_of
 from harness.app.identity.manifest import config_of, read_manifest, refuse_other_files
-from harness.app.setup.inputs import digests, read_dialogues
+from harness.app.setup.sources import Readings, Source, digests, label_source
 from harness.app.setup.wiring import loaded_encoder
 from harness.core.errors import InputError
 from harness.domain.strategies import strategy_set
@@ -37,12 +37,14 @@ def label_eval(checkpoint: Path, inspired: Path, skip_bad: int | None, console: 
     manifest = read_manifest(folder)
     config = config_of(manifest, folder)
     refuse_other_files(manifest, digests(config))
-    trained_on, _ = read_dialogues(config, Path(config.data.inspired))
+    source = label_source(config)
+    trained_on = Readings(config).of(source)
     reading = config
     if skip_bad is not None:
         reading = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, skip_bad=skip_bad))
-    dialogues, notes = read_dialogues(reading, inspired)
-    if hashlib.sha256(inspired.read_bytes()).hexdigest() == manifest.files.get("data.inspired"):
+    files = Readings(reading)
+    dialogues, notes = files.of(Source("INSPIRED", inspired, "inspired")), files.notes
+    if hashlib.sha256(inspired.read_bytes()).hexdigest() == manifest.files.get(source.key):
         notes.append(
             "these are the dialogues that planner and baselines were trained on: the figures flatter all three"
         )

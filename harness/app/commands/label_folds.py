@@ -19,7 +19,7 @@ from rich.text import Text
 from harness.app.console.progress import Progress
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import load_config
-from harness.app.setup.inputs import read_dialogues
+from harness.app.setup.sources import Readings, label_source
 from harness.app.setup.wiring import planner_of
 from harness.core.errors import ConfigError
 from harness.core.messages import Dialogue
@@ -47,11 +47,10 @@ def label_folds(
 ) -> None:
     """Print NLL and any-label accuracy of all predictors, and the planner's paired differences from each."""
     config = load_config(file, overrides)
-    if not config.data.inspired:
-        raise ConfigError("data.inspired: an INSPIRED-format file of labelled dialogues is needed, and none is named")
+    source, files = label_source(config), Readings(config)
     if config.planner.kind not in ("encoder", "tabular"):
         raise ConfigError(f"planner.kind: a planner of kind {config.planner.kind!r} learns nothing")
-    dialogues, notes = read_dialogues(config, Path(config.data.inspired))
+    dialogues, notes = files.of(source), files.notes
     strategies = tuple(strategy.key for strategy in strategy_set(config.data.labels))
     predictors: dict[str, tuple[Predictor, int]] = {
         PLANNER: (_planner(config), repeats),
@@ -82,7 +81,7 @@ def label_folds(
     turns = sum(len(dialogue.labelled_turns) for dialogue in dialogues)
     console.print(
         Text(
-            f"{turns} labelled turns of {len(dialogues)} dialogues of {config.data.inspired}; {folds} folds by "
+            f"{turns} labelled turns of {len(dialogues)} dialogues of {source.path}; {folds} folds by "
             "dialogue, every fit inside the other folds. Differences: the planner minus the row, on the repeats that "
             "both have, 95% intervals by dialogue. No world: the figures are of human labels. They are optimistic: the "
             "planner's inputs were chosen on INSPIRED's dev split."

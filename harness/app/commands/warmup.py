@@ -19,7 +19,8 @@ from harness.app.identity.manifest import encode, manifest_of
 from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.training import WARMED_UP, learn_labels
 from harness.app.settings.configfile import load_config
-from harness.app.setup.inputs import digests, read_dialogues
+from harness.app.setup.inputs import read_labels
+from harness.app.setup.sources import digests
 from harness.app.setup.wiring import planner_of
 from harness.core.errors import ConfigError
 from harness.core.log import rundir
@@ -32,9 +33,7 @@ def warmup(file: Path, run_dir: Path | None, overrides: list[str], console: Cons
     config = load_config(file, overrides)
     folder = run_dir or Path(config.run.directory) / rundir.default_name(f"{config.run.name}-warmup")
     rundir.refuse_existing(folder)
-    if not config.data.inspired:
-        raise ConfigError("data.inspired: the warm-up needs an INSPIRED-format file, and none is named")
-    dialogues, notes = read_dialogues(config, Path(config.data.inspired))
+    dialogues, validation, notes = read_labels(config)
     planner = planner_of(config, strategy_set(config.data.labels))
     if planner is None:
         raise ConfigError(f"planner.kind: a planner of kind {config.planner.kind!r} learns nothing")
@@ -51,7 +50,7 @@ def warmup(file: Path, run_dir: Path | None, overrides: list[str], console: Cons
         async def train() -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(show_progress, progress)
-                await trio.to_thread.run_sync(learn_labels, planner, dialogues, config, progress, metrics)
+                await trio.to_thread.run_sync(learn_labels, planner, dialogues, validation, config, progress, metrics)
                 nursery.cancel_scope.cancel()
 
         trio.run(train)

@@ -327,7 +327,7 @@ async def _phases(
     if planner is None:
         return
     training = Trainer(session, planner, versions, folder / rundir.CHECKPOINTS, metrics)
-    await training.warm_up(inputs.dialogues)
+    await training.warm_up(inputs.dialogues, inputs.validation)
     await evaluate("warmup", WARMED_UP)
     if not training.updates or not extent.reinforced:
         return

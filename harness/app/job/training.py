@@ -36,6 +36,7 @@ CHANNEL = 64
 def learn_labels(
     planner: TrainablePolicy,
     dialogues: tuple[Dialogue, ...],
+    validation: tuple[Dialogue, ...],
     config: Config,
     progress: Progress,
     metrics: MetricsFile,
@@ -51,6 +52,7 @@ def learn_labels(
     report = warm_up(
         planner,
         dialogues,
+        validation=validation,
         seed=config.run.seed,
         epochs=config.warmup.epochs,
         learning_rate=config.warmup.learning_rate,
@@ -89,14 +91,14 @@ class Trainer:
         """Updates of the whole run; the last may have fewer episodes than the others."""
         return -(-self._config.training_episodes // self._config.rl.batch_episodes)
 
-    async def warm_up(self, dialogues: tuple[Dialogue, ...]) -> None:
+    async def warm_up(self, dialogues: tuple[Dialogue, ...], validation: tuple[Dialogue, ...]) -> None:
         """Publish version 0: from its checkpoint, from ``planner.init``, or by supervised fine-tuning (Eq. 6)."""
         saved = self._checkpoints / checkpoint_name(WARMED_UP)
         source = Path(self._config.planner.init) if self._config.planner.init else None
         untold = self._metrics.lacks("warmup")  # of a checkpoint that is there: the metrics were lost
         if source is None and self._config.warmup.epochs and (untold or not saved.exists()):
             await trio.to_thread.run_sync(
-                learn_labels, self._planner, dialogues, self._config, self._session.progress, self._metrics
+                learn_labels, self._planner, dialogues, validation, self._config, self._session.progress, self._metrics
             )
         if saved.exists() or source is not None:
             load_checkpoint(saved if saved.exists() else source or saved).restore(self._planner)

@@ -22,14 +22,13 @@ from harness.app.job.summaryfile import read_summary
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import config_from_tree
 from harness.app.settings.phases import PHASE_TITLES, phase_title
+from harness.app.setup.sources import read_graph
 from harness.core.errors import DataError, HarnessError
 from harness.core.log import rundir
 from harness.core.log.episode import Episode
 from harness.core.log.loggedepisodes import EpisodeIndex, LoggedEpisodes
 from harness.core.messages import Item, Struct
-from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy, strategy_set
-from simulator.datasets.redial import load_redial_graph
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):
@@ -108,13 +107,9 @@ def read_record(folder: Path) -> RunRecord:
 
 def _items(config: Config) -> dict[str, Item]:
     try:
-        if config.data.knowledge_graph:
-            graph = KnowledgeGraph.load(Path(config.data.knowledge_graph))
-        else:
-            graph = load_redial_graph(Path(config.data.redial_dir))
+        return read_graph(config).by_id
     except (HarnessError, OSError):
         return {}
-    return graph.by_id
 
 
 def title_of(item: str, items: Mapping[str, Item]) -> str:

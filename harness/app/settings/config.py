@@ -38,18 +38,28 @@ class Data(Struct, frozen=True, kw_only=True):
     """Dialogues for warm-up and goals, and the knowledge graph."""
 
     inspired: str = ""
-    """INSPIRED-format TSV: strategy labels for the warm-up."""
+    """INSPIRED-format TSV: shorthand for ``label_file``, and for both files of goals where ``goals = "inspired"``."""
     redial_dir: str = ""
-    """Folder with ReDial's processed files; gives the knowledge graph where ``knowledge_graph`` is empty."""
+    """Folder with ReDial's processed files; gives the knowledge graph where ``knowledge_graph`` is empty, and with
+    ``goals = "redial"`` its ``valid_data.jsonl`` is the shorthand for both files of goals."""
+    label_file: str = ""
+    """INSPIRED-format TSV: strategy labels for the warm-up. No dialogue of it may stand in a file that judges."""
+    validation_file: str = ""
+    """INSPIRED-format TSV: labels that choose the warm-up's epoch. Empty: a share of the dialogues that teach."""
+    training_goals_file: str = ""
+    """Dialogues in the layout of ``goals``: which films of the training pool give goals first. It may name a file of
+    ReDial's folder, such as ``train_data.jsonl``."""
+    held_out_goals_file: str = ""
+    """Dialogues in the layout of ``goals``: with the graph and the scenario seed they make the pools of goals."""
     knowledge_graph: str = ""
     """JSON file of films."""
     goals: Literal["inspired", "redial"] = "inspired"
-    """Whose films the goals are drawn from."""
+    """Whose films the goals are drawn from, and so the layout of the files of goals."""
     labels: Literal["rso13", "inspired14"] = "rso13"
     scenario_seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     """Draws goals and held-out scenarios; absent: ``run.seed``. One value makes runs of many seeds comparable."""
     skip_bad: Natural = 0
-    """Bad rows that are allowed, skipped and counted; one more is an error."""
+    """Bad rows that are allowed in each file of dialogues, skipped and counted; one more is an error."""
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -284,7 +294,17 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.rl.epochs * self.rl.dialogues_per_epoch
 
 
-OPERATIONAL = ("run.directory", "budget", "scheduler", "data.inspired", "data.redial_dir", "data.knowledge_graph")
+DATA_FILES = (
+    "data.inspired",
+    "data.redial_dir",
+    "data.label_file",
+    "data.validation_file",
+    "data.training_goals_file",
+    "data.held_out_goals_file",
+    "data.knowledge_graph",
+)
+"""Keys that name files or folders of data."""
+OPERATIONAL = ("run.directory", "budget", "scheduler", *DATA_FILES)
 """Keys and tables that no result depends on: a run may be resumed with other values of them. Of data files the content
 counts, not the place: its SHA-256 is kept and compared beside the config."""
 

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from harness.app.settings.config import Config, Model, flattened
+from harness.app.settings.config import DATA_FILES, Config, Model, flattened
 from harness.app.settings.tomlfile import converted, read_toml
 from harness.core.errors import ConfigError, InputError
 
@@ -44,10 +44,10 @@ PRESETS: Mapping[str, dict[str, Any]] = {
     },
 }
 
-_PATH_KEYS = ("run.directory", "data.inspired", "data.redial_dir", "data.knowledge_graph", "planner.init")
+_PATH_KEYS = ("run.directory", *DATA_FILES, "planner.init")
 _MAYBE_PATH_KEYS = ("planner.encoder", "models.*.python", "models.*.model")
 """Keys that hold a path only if the value looks like one; otherwise a name or an executable."""
-_INPUT_PATHS = ("data.inspired", "data.redial_dir", "data.knowledge_graph", "planner.init", "planner.encoder")
+_INPUT_PATHS = (*DATA_FILES, "planner.init", "planner.encoder")
 """Keys whose paths must be there before a run starts."""
 
 

@@ -78,7 +78,7 @@ def read_corpora(
 
 def _dataset(path: Path, graph: KnowledgeGraph, skip_bad: int) -> RedialDataset | InspiredDataset | OpenDialKGDataset:
     if path.suffix == ".jsonl":
-        return RedialDataset(path.parent, split=path.name, skip_bad=skip_bad)
+        return RedialDataset(path, skip_bad=skip_bad)
     if path.suffix == ".tsv":
         # The wider label set: labels do not matter here, but a foreign one is a damaged row.
         return InspiredDataset(path, strategies=strategy_set("inspired14"), skip_bad=skip_bad)

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from harness.app.settings.config import Config
-from harness.core.errors import ConfigError, InputError
+from harness.app.setup.sources import (
+    Readings,
+    digests,
+    goal_sources,
+    label_source,
+    read_graph,
+    refuse_dialogues_on_both_sides,
+    sources,
+)
+from harness.core.errors import ConfigError
 from harness.core.messages import Dialogue, LabelledTurn, Scenario, Struct
-from harness.core.seams import Dataset
 from harness.core.seeds import derive
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy, strategy_set
-from simulator.datasets.inspired import InspiredDataset
-from simulator.datasets.redial import RedialDataset, load_redial_graph
 from simulator.goal_pools import GoalPools
 from simulator.goals import draw_scenarios
 from simulator.personas import PERSONAS
@@ -30,7 +35,6 @@ TRAINING_GOALS = 400
 """The most goals that training draws; later episodes use them again."""
 PREFIXES = {"final": "eval", "development": "dev"}
 """Prefixes of scenario ids, by pool: each pool has people and random numbers of its own."""
-REDIAL_FILES = ("kg.json", "id2info.json", "entity2id.json", "relation2id.json", "item_ids.json", "valid_data.jsonl")
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
@@ -40,8 +44,11 @@ class Inputs(Struct, frozen=True, kw_only=True):
     strategies: tuple[Strategy, ...]
     dialogues: tuple[Dialogue, ...]
     """Human dialogues with strategy labels; empty where no warm-up data are configured."""
+    validation: tuple[Dialogue, ...] = ()
+    """Those on which the warm-up's epochs are compared; empty where a share of ``dialogues`` does it."""
     held_out: tuple[Scenario, ...]
-    """A function of graph, dialogues, scenario seed and `evaluation.pool`; the first n are the same for all longer."""
+    """A function of graph, dialogues of ``data.held_out_goals_file``, scenario seed and `evaluation.pool`; the first n
+    are the same for all longer."""
     training: tuple[Scenario, ...]
     notes: tuple[str, ...]
     """What was dropped, skipped or filled up on the way, one sentence each."""
@@ -60,25 +67,29 @@ def read_inputs(config: Config) -> Inputs:
     _check_strategies(config, strategies)
     _check_scripted_world(config, strategies)
     drawn_by = config.run.seed if config.data.scenario_seed is None else config.data.scenario_seed
-    graph = _graph(config)
-    dialogues, notes = read_dialogues(config, Path(config.data.inspired)) if config.data.inspired else ((), [])
-    goal_source = dialogues
-    if config.data.goals == "redial":
-        redial: Dataset = RedialDataset(_redial_folder(config), skip_bad=config.data.skip_bad)
-        goal_source = tuple(redial.dialogues())
-    warms_up = config.learns and config.warmup.epochs and not config.planner.init
-    if warms_up and sum(bool(dialogue.labelled_turns) for dialogue in dialogues) < 2:
-        raise ConfigError("data.inspired: the warm-up needs at least 2 dialogues with labelled recommender turns")
-    if config.data.goals == "inspired" and not dialogues:
-        raise ConfigError("data.inspired: goals and warm-up need an INSPIRED-format file, and none is named")
-    pools, pool = GoalPools(graph, goal_source, seed=drawn_by), config.evaluation.pool
+    named, (learnt, judged) = sources(config), goal_sources(config)
+    graph, files = read_graph(config), Readings(config)
+    dialogues = files.of(named["label_file"]) if "label_file" in named else ()
+    validation = files.of(named["validation_file"]) if "validation_file" in named else ()
+    if config.learns and config.warmup.epochs and not config.planner.init:
+        _check_labels(dialogues, validation)
+    refuse_dialogues_on_both_sides(config, files.of)
+    pools, pool = GoalPools(graph, files.of(judged), seed=drawn_by), config.evaluation.pool
     held_out = pools.held_out(pool, config.evaluation.dialogues)
-    training = pools.training(min(max(config.training_episodes, 1), TRAINING_GOALS), seed=config.run.seed)
-    notes += [*graph.notes, f"held-out goals ({pool} pool): {held_out.report}", f"training goals: {training.report}"]
+    training = pools.training(
+        min(max(config.training_episodes, 1), TRAINING_GOALS), files.of(learnt), seed=config.run.seed
+    )
+    notes = [
+        *files.notes,
+        *graph.notes,
+        f"held-out goals ({pool} pool): {held_out.report}",
+        f"training goals: {training.report}",
+    ]
     return Inputs(
         graph=graph,
         strategies=strategies,
         dialogues=dialogues,
+        validation=validation,
         held_out=draw_scenarios(
             held_out.goals, PERSONAS, seed=drawn_by, prefix=PREFIXES[pool], count=len(held_out.goals)
         ),
@@ -88,6 +99,29 @@ def read_inputs(config: Config) -> Inputs:
         notes=tuple(notes),
         files=digests(config),
     )
+
+
+def read_labels(config: Config) -> tuple[tuple[Dialogue, ...], tuple[Dialogue, ...], list[str]]:
+    """The dialogues whose labels teach, those that validate (empty: a share of the first does), and what was skipped.
+
+    `ConfigError` where no file of labels is named; goals and films are not read.
+    """
+    files, validating = Readings(config), sources(config).get("validation_file")
+    dialogues = files.of(label_source(config))
+    validation = files.of(validating) if validating else ()
+    _check_labels(dialogues, validation)
+    refuse_dialogues_on_both_sides(config, files.of)
+    return dialogues, validation, files.notes
+
+
+def _check_labels(dialogues: tuple[Dialogue, ...], validation: tuple[Dialogue, ...]) -> None:
+    if sum(bool(dialogue.labelled_turns) for dialogue in dialogues) < 2:
+        raise ConfigError(
+            "data.inspired: the warm-up needs at least 2 dialogues with labelled recommender turns, here or in "
+            "data.label_file"
+        )
+    if validation and not any(dialogue.labelled_turns for dialogue in validation):
+        raise ConfigError("data.validation_file: no dialogue in it has a labelled recommender turn")
 
 
 def pool_digest(scenarios: Sequence[Scenario]) -> str:
@@ -123,46 +157,3 @@ def _check_scripted_world(config: Config, strategies: tuple[Strategy, ...]) -> N
         raise ConfigError(
             f"the scripted world reads no trait in the persona {dull[0]!r}: docs/world.md says which words it reads"
         )
-
-
-def read_dialogues(config: Config, path: Path) -> tuple[tuple[Dialogue, ...], list[str]]:
-    """The dialogues of an INSPIRED-format file, read as the config says, and what was skipped, in sentences."""
-    inspired = InspiredDataset(
-        path,
-        strategies=strategy_set(config.data.labels),
-        skip_bad=config.data.skip_bad,
-        max_turns=config.conversation.max_turns,
-    )
-    dialogues = tuple(inspired.dialogues())
-    skipped = [f"{inspired.skipped} bad rows of {path} were skipped with their dialogues"] if inspired.skipped else []
-    return dialogues, skipped
-
-
-def _graph(config: Config) -> KnowledgeGraph:
-    if config.data.knowledge_graph:
-        return KnowledgeGraph.load(Path(config.data.knowledge_graph))
-    return load_redial_graph(_redial_folder(config))
-
-
-def _redial_folder(config: Config) -> Path:
-    if not config.data.redial_dir:
-        raise ConfigError(
-            'data.knowledge_graph: no films are named; set it, or data.redial_dir (goals = "redial" needs that)'
-        )
-    folder = Path(config.data.redial_dir)
-    if not folder.is_dir():
-        raise InputError(f"data.redial_dir: there is no folder {folder}")
-    return folder
-
-
-def digests(config: Config) -> dict[str, str]:
-    """SHA-256 of the configured data files, by config key."""
-    files = {"data.inspired": config.data.inspired, "data.knowledge_graph": config.data.knowledge_graph}
-    if config.data.redial_dir:
-        folder = Path(config.data.redial_dir)
-        files |= {f"data.redial_dir/{name}": str(folder / name) for name in REDIAL_FILES}
-    return {
-        key: hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        for key, path in files.items()
-        if path and Path(path).is_file()
-    }
