@@ -40,8 +40,11 @@ SCALES: Mapping[str, Scale] = {
     **dict.fromkeys(("conv_sr", "judge_sr", "acceptance", "quit", "leaked"), RATE),
     **dict.fromkeys(("rec_sr_last", "rec_sr", "target_rec_sr"), RATE),
     **dict.fromkeys((f"{of}_{k}" for of in ("recall", "recall_any", "target_recall") for k in (1, 5)), RATE),
-    **dict.fromkeys((f"popular_{of}_{k}" for of in ("recall", "target") for k in (1, 5)), RATE),
-    **dict.fromkeys((f"chance_{of}_{k}" for of in ("recall", "target") for k in (1, 5)), SHARE),
+    **dict.fromkeys(
+        (f"{by}_{of}_{k}" for by in ("popular", "repeat") for of in ("recall", "recall_any", "target") for k in (1, 5)),
+        RATE,
+    ),
+    **dict.fromkeys((f"chance_{of}_{k}" for of in ("recall", "recall_any", "target") for k in (1, 5)), SHARE),
     **dict.fromkeys(("judge_final", "evaluator_final", "label_mass", "planner_label_mass"), SHARE),
     **dict.fromkeys(("dist_2", "corpus_dist_2", "role_slips", "cred_coverage", "prs_clipped"), SHARE),
     **dict.fromkeys(("mean_return", "mean_objective", "absorbing", "terminal", "turns"), AMOUNT),

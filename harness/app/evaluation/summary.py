@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from harness.app.evaluation.floors import FLOOR_MEASURES, with_floors
 from harness.app.evaluation.metrics import Measure, all_by_scenario
 from harness.app.evaluation.readings import Readings
 from harness.app.evaluation.scales import scale_of
@@ -22,7 +23,7 @@ from harness.core.log.checkedlines import FileMark
 from harness.core.log.episode import Episode
 from harness.core.messages import Struct, Usage
 
-COLUMNS = {
+_TITLES = {
     "mean_return": "R_1 (Eq. 8)",
     "mean_objective": "objective",
     "conv_sr": "Conv-SR",
@@ -36,6 +37,8 @@ COLUMNS = {
     "evaluator_final": "eval. (end)",
     "judge_gap": "their gap",
 }
+COLUMNS = with_floors(_TITLES)
+"""What the table shows, row by row."""
 
 
 class PhaseSummary(Struct, frozen=True, kw_only=True):
@@ -123,6 +126,11 @@ def summary_table(summary: Summary) -> Table:
     if summary.differences:
         shown.add_column("RL - warm-up\n(paired)", justify="right", no_wrap=True)
     for metric, title in COLUMNS.items():
+        if metric in FLOOR_MEASURES:
+            levels = [phase.metrics.get(metric, NOTHING).mean for phase in summary.phases]
+            if any(level is not None for level in levels):  # runs of before have none
+                shown.add_row(title, *("–" if level is None else f"{level:.2f}" for level in levels), style="dim")
+            continue
         cells = [mean_over_interval(phase.metrics.get(metric, NOTHING)) for phase in summary.phases]
         if summary.differences:
             cells.append(mean_over_interval(summary.differences.get(metric, NOTHING), signed=True))

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from harness.app.evaluation.cautions import cautions_of
 from harness.app.evaluation.decisions import decisions_of, world_of
+from harness.app.evaluation.floors import NOTE, floor_measures
 from harness.app.evaluation.metrics import Measure, headline
 from harness.app.evaluation.readings import readings_of
 from harness.app.evaluation.serving import ServingReport, serving_table
@@ -30,10 +31,10 @@ from harness.core.messages import TRAIN
 
 
 def measures_of(config: Config, inputs: Inputs) -> dict[str, Measure]:
-    """The headline measures, with the settings of this run."""
+    """The headline measures with the settings of this run, and the floors of recall."""
     return headline(
         graph=inputs.graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
-    )
+    ) | floor_measures(inputs.graph, inputs.popular)
 
 
 def summarize(
@@ -87,7 +88,7 @@ def show(summary: Summary, console: Console) -> None:
     incomplete = "" if summary.complete or summary.failed else "INCOMPLETE: some episodes are missing. "
     console.print(
         Text(
-            f"{incomplete}{ONE_RUN} Seed {summary.seed}. "
+            f"{incomplete}{ONE_RUN} {NOTE} Seed {summary.seed}. "
             f"Tokens {sum(u.prompt_tokens + u.completion_tokens for u in summary.tokens.values()):,}, "
             f"{summary.seconds:.0f} s. World: {summary.world}."
             + (f" Decisions: {summary.decisions}." if summary.decisions else "")

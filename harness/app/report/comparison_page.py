@@ -16,10 +16,11 @@ from markupsafe import Markup
 from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, series_colour
 from harness.app.evaluation.decisions import decisions_of
+from harness.app.evaluation.floors import FLOORS, SHARED, floor_name
 from harness.app.grid.comparison.figures import FIGURES
 from harness.app.grid.comparison.plan import ComparisonFile, SystemCell
 from harness.app.grid.comparison.results import GROUPED, Comparison, Row
-from harness.app.grid.comparison.tables import LEVELS, TABLE_IV, TABLE_V, name_of, verdict
+from harness.app.grid.comparison.tables import TABLE_IV, TABLE_V, name_of, own_floor, verdict
 from harness.app.report.episode_data import EpisodeGroup, episode_data
 from harness.app.report.health import TITLES as FLAWS
 from harness.app.report.html import json_block, render
@@ -111,7 +112,10 @@ def _dataset(comparison: Comparison, name: str) -> dict[str, Any]:
 def _table_row(row: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, Any]:
     return {
         "title": name_of(row, rows),
-        "cells": [(row.metrics[metric], verdict(row, metric), row.differences.get(metric)) for metric in columns],
+        "cells": [
+            (row.metrics[metric], verdict(row, metric), row.differences.get(metric), own_floor(row, metric))
+            for metric in columns
+        ],
         "n": row.dialogues - row.failed,
         "failed": row.failed,
         "cells_failed": len(row.failed_cells),
@@ -119,10 +123,9 @@ def _table_row(row: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> dic
 
 
 def _levels(rows: Sequence[Row]) -> list[tuple[str, list[Any]]]:
-    """The baseline that needs no conversation, from the row with the fewest failures (decision 15)."""
+    """The floors that need no conversation, from the row with the fewest failures (decision 15)."""
     fullest = max(rows, key=lambda row: row.dialogues - row.failed)
-    names = [metric.replace("target_recall", "target") for metric in TABLE_V]
-    return [(title, [fullest.metrics.get(f"{level}_{name}") for name in names]) for title, level in LEVELS.items()]
+    return [(FLOORS[floor], [fullest.metrics.get(floor_name(floor, metric)) for metric in TABLE_V]) for floor in SHARED]
 
 
 def _figure(shown: Sequence[Row], rows: Sequence[Row]) -> list[tuple[str, Markup]]:

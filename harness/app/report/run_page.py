@@ -13,6 +13,7 @@ from markupsafe import Markup
 from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, in_groups, phase_colour, strategy_colours
 from harness.app.evaluation.decisions import world_of as named_by_models
+from harness.app.evaluation.floors import NOTE, with_floors
 from harness.app.evaluation.scales import RATE
 from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.evaluation.statistics import ONE_RUN, Estimate, estimate
@@ -39,17 +40,18 @@ from harness.app.settings.config import Config, settings
 from harness.app.settings.phases import phase_title
 from harness.core.messages import TRAIN
 
-TITLES = {
-    **COLUMNS,
-    "judge_sr": "Conv-SR by the training judge",
-    "acceptance": "acceptance (the seeker says yes)",
-    "rec_sr": "Rec-SR, any turn",
-    "recall_any_1": "R@1, any turn",
-    "recall_any_5": "R@5, any turn",
-    "target_rec_sr": "Rec-SR, target only",
-    "target_recall_1": "R@1, target only",
-    "target_recall_5": "R@5, target only",
-}
+TITLES = COLUMNS | with_floors(
+    {
+        "judge_sr": "Conv-SR by the training judge",
+        "acceptance": "acceptance (the seeker says yes)",
+        "rec_sr": "Rec-SR, any turn",
+        "recall_any_1": "R@1, any turn",
+        "recall_any_5": "R@5, any turn",
+        "target_rec_sr": "Rec-SR, target only",
+        "target_recall_1": "R@1, target only",
+        "target_recall_5": "R@5, target only",
+    }
+)
 STOP_TITLES = {
     "judge": "success by the judge (r > tau)",
     "user": "ended by the seeker's yes, the judge not yet satisfied",
@@ -94,7 +96,7 @@ def render_run(record: RunRecord) -> str:
         "cautions": record.summary.cautions if record.summary is not None else (),
         "digest": record.summary.digest if record.summary is not None else "",
         "checked": record.checked,
-        "intervals": ONE_RUN,
+        "intervals": f"{ONE_RUN} {NOTE}",
         "facts": _facts(record),
         "phases": [(phase, title, phase_colour(phase)) for phase, title, _ in by_phase(record)],
         "headline": _headline(record),

@@ -6,6 +6,7 @@ Everything here is read and checked before a run directory is made and before an
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -50,6 +51,9 @@ class Inputs(Struct, frozen=True, kw_only=True):
     """A function of graph, dialogues of ``data.held_out_goals_file``, scenario seed and `evaluation.pool`; the first n
     are the same for all longer."""
     training: tuple[Scenario, ...]
+    popular: tuple[str, ...]
+    """Ids of all films by how many of the dialogues that training goals are drawn from speak of them, most first;
+    equals in graph order. What this list reaches is a floor of recall (`harness.app.evaluation.floors`)."""
     notes: tuple[str, ...]
     """What was dropped, skipped or filled up on the way, one sentence each."""
     files: dict[str, str]
@@ -96,6 +100,7 @@ def read_inputs(config: Config) -> Inputs:
         training=draw_scenarios(
             training.goals, PERSONAS, seed=config.run.seed, prefix="train", count=config.training_episodes
         ),
+        popular=_popular(graph, files.of(learnt)),
         notes=tuple(notes),
         files=digests(config),
     )
@@ -122,6 +127,11 @@ def _check_labels(dialogues: tuple[Dialogue, ...], validation: tuple[Dialogue, .
         )
     if validation and not any(dialogue.labelled_turns for dialogue in validation):
         raise ConfigError("data.validation_file: no dialogue in it has a labelled recommender turn")
+
+
+def _popular(graph: KnowledgeGraph, dialogues: Sequence[Dialogue]) -> tuple[str, ...]:
+    counts = Counter(found for dialogue in dialogues for found in {graph.find(name) for name in dialogue.mentions})
+    return tuple(sorted((item.id for item in graph.items), key=lambda item: -counts[item]))
 
 
 def pool_digest(scenarios: Sequence[Scenario]) -> str:

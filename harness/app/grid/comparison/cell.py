@@ -6,7 +6,6 @@ line a dialogue) and, once it is finished, ``result.json``. What is there is not
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -103,13 +102,7 @@ async def _at_work(
         )
         readings = await _readings(episodes, examiner, players, directory, config, session)
     pool = pool_digest(inputs.held_out)
-    return measure_cell(cell, config, inputs.graph, popular(inputs), episodes, readings, pool)
-
-
-def popular(inputs: Inputs) -> tuple[str, ...]:
-    """Items by how many of the human dialogues speak of them, most first; equals in graph order."""
-    counts = Counter(inputs.graph.find(name) for dialogue in inputs.dialogues for name in dialogue.mentions)
-    return tuple(sorted((item.id for item in inputs.graph.items), key=lambda item: -counts[item]))
+    return measure_cell(cell, config, inputs.graph, inputs.popular, episodes, readings, pool)
 
 
 def read_readings(path: Path) -> dict[str, Reading]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from harness.app.evaluation.credibility import credibility, credibility_coverage, credibility_zero_filled
 from harness.app.evaluation.diversity import corpus_distinct_2, mean_distinct_2
 from harness.app.evaluation.examiner import Reading
+from harness.app.evaluation.floors import FLOOR_MEASURES, floor_measures
 from harness.app.evaluation.metrics import headline
 from harness.app.evaluation.persuasion import PersuasionCounts, count_persuasion, persuasiveness
 from harness.app.evaluation.summary import tokens_by_role
@@ -22,7 +23,6 @@ from harness.core.log.episode import Episode
 from harness.core.log.rundigest import run_digest
 from harness.core.messages import Struct, Usage
 from harness.domain.knowledge_graph import KnowledgeGraph
-from simulator.goals import chance_recall
 from simulator.seeker import leaks_target, speaks_as_recommender
 
 MEASURES = (
@@ -49,14 +49,7 @@ MEASURES = (
     "recall_any_5",
     "target_recall_1",
     "target_recall_5",
-    "chance_recall_1",
-    "chance_recall_5",
-    "popular_recall_1",
-    "popular_recall_5",
-    "chance_target_1",
-    "chance_target_5",
-    "popular_target_1",
-    "popular_target_5",
+    *FLOOR_MEASURES,
     "strategy_entropy",
     "tokens",
     "recommender_tokens",
@@ -118,15 +111,15 @@ def measure_cell(
     readings: Mapping[str, Reading],
     pool: str = "",
 ) -> SystemResult:
-    """All values of one cell. ``popular``: item ids, most popular first, the list that needs no conversation."""
+    """All values of one cell. ``popular``: item ids, most popular first, for the floors."""
     whole = [episode for episode in episodes if not episode.failed]
     measures = headline(
         graph=graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
-    )
+    ) | floor_measures(graph, popular)
     values: dict[str, dict[str, float | None]] = {name: {} for name in MEASURES}
     for episode in whole:
         found = {name: measure(episode) for name, measure in measures.items()}
-        found |= _own(episode, readings.get(episode.id), graph) | _levels(episode, graph, popular)
+        found |= _own(episode, readings.get(episode.id), graph)
         for name in MEASURES:
             values[name][episode.started.scenario.id] = found[name]
     usage = tokens_by_role(episodes)
@@ -181,18 +174,6 @@ def _own(episode: Episode, reading: Reading | None, graph: KnowledgeGraph) -> di
         "cred_zero_filled": credibility_zero_filled(reading.credibility),
         "cred_coverage": credibility_coverage(reading.credibility),
     }
-
-
-def _levels(episode: Episode, graph: KnowledgeGraph, popular: Sequence[str]) -> dict[str, float | None]:
-    """What a random list and the most popular films would reach on this goal (decision 15)."""
-    goal = episode.started.scenario.goal
-    found: dict[str, float | None] = {}
-    for k in (1, 5):
-        found[f"chance_recall_{k}"] = chance_recall(goal, graph, k)
-        found[f"popular_recall_{k}"] = float(not set(goal.matches).isdisjoint(popular[:k]))
-        found[f"chance_target_{k}"] = min(1.0, k / len(graph.items))
-        found[f"popular_target_{k}"] = float(goal.target in popular[:k])
-    return found
 
 
 def _groups(episode: Episode) -> dict[str, str]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.app.drawing.figures import write
+from harness.app.evaluation import floors
 from harness.app.evaluation.decisions import decisions_of, world_of
 from harness.app.grid.cell import Cell, finished
 from harness.app.grid.comparison.cell import TRAININGS
@@ -32,7 +33,7 @@ WIDTH = 160
 NOTE = (
     "95% intervals over seeds x scenarios (two-way); bold: better than {reference} at p < .05 after Holm's correction "
     "over the rows, †: worse. Numbers are means over dialogues that did not fail; [too few]: an interval "
-    "would leave the measure's scale; [all alike]: nothing varies. World: {world}."
+    "would leave the measure's scale; [all alike]: nothing varies. {floors} World: {world}."
 )
 
 
@@ -94,7 +95,7 @@ class ComparisonRoom:
             paper = console if console.is_terminal else Console(file=console.file, width=WIDTH)
             for table in main_tables(comparison, paper.width):
                 paper.print(table)
-            note = NOTE.format(reference=plan.title(comparison.reference), world=comparison.world)
+            note = NOTE.format(reference=plan.title(comparison.reference), floors=floors.NOTE, world=comparison.world)
             incomplete = "" if comparison.complete else "INCOMPLETE: some cells are missing. "
             seeds = "" if len(comparison.seeds) > 1 else "ONE SEED: intervals speak of the scenarios only. "
             console.print(Text(incomplete + seeds + note), soft_wrap=True)

@@ -16,6 +16,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from harness.app.evaluation.floors import FLOORS, SHARED, floor_name
 from harness.app.evaluation.statistics import Estimate, interval_text
 from harness.app.grid.comparison.results import LOWER_IS_BETTER, Comparison, Row
 
@@ -45,8 +46,6 @@ TABLE_V = {
     "target_recall_5": "target\nR@5",
 }
 """Recommendation, by the attribute protocol and by the strict target."""
-LEVELS = {"a random list": "chance", "the most popular": "popular"}
-"""What needs no conversation, beside recall (decision 15): title -> prefix of its measures."""
 _FRAME, _CELL = 32, 13
 """Columns of a terminal that names and counts take, and that a value with its interval takes."""
 WORSE = "†"
@@ -72,10 +71,9 @@ def main_tables(comparison: Comparison, width: int) -> list[Table]:
         for part, columns in _parts(TABLE_V, per):
             recommendation = _table(f"Table V, recommendation ({dataset}){part}", rows, columns)
             recommendation.add_section()
-            for title, level in LEVELS.items():
-                names = [metric.replace("target_recall", "target") for metric in columns]
-                cells = [_level(rows, f"{level}_{name}") for name in names]
-                recommendation.add_row(Text(title, style="dim"), *cells, "")
+            for floor in SHARED:
+                cells = [_level(rows, floor_name(floor, metric)) for metric in columns]
+                recommendation.add_row(Text(FLOORS[floor], style="dim"), *cells, "")
             shown.append(recommendation)
         for part, costs in _parts(_costs(rows), per):
             shown.append(_plain_table(f"Cost and faults ({dataset}){part}", rows, costs))
@@ -113,7 +111,15 @@ def _cell(row: Row, metric: str) -> Text:
     text.append(WORSE if judged == "worse" else "")
     if interval := interval_text(estimate):
         text.append(f"\n{interval.replace(', ', ',')}", style="dim")
+    repeated = own_floor(row, metric)
+    if repeated is not None and repeated.mean is not None:
+        text.append(f"\nrepeat {repeated.mean:.2f}", style="dim")
     return text
+
+
+def own_floor(row: Row, metric: str) -> Estimate | None:
+    """What `FLOORS` "repeat" reaches in the row's own conversations; None for what is no recall."""
+    return row.metrics.get(floor_name("repeat", metric))
 
 
 def _level(rows: Sequence[Row], metric: str) -> str:
@@ -236,6 +242,9 @@ def _latex_table(caption: str, rows: Sequence[Row], columns: Mapping[str, str]) 
         cells = [_escape(name_of(row, rows)), *(_latex_cell(row, metric) for metric in columns)]
         cells.append(f"{row.dialogues - row.failed} ({row.failed})")
         lines.append(rf"{' & '.join(cells)} \\")
+    for floor in SHARED if columns is TABLE_V else ():
+        levels = [_level(rows, floor_name(floor, metric)).replace(MISSING, "--") for metric in columns]
+        lines.append(rf"{' & '.join([FLOORS[floor], *levels, ''])} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
