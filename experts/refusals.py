@@ -35,7 +35,7 @@ def _said(*phrases: str) -> re.Pattern[str]:
 _CLAUSE = _said(
     r"(?:(?<!\b[A-Z])(?<!Jr)\.|[;!?\n—–])+(?:\s|$)",
     r",(?! ?thank)\s?",
-    r"\bbut\b",
+    r"(?<!anything )(?<!everything )(?<!nothing )\bbut\b",
     r"\band\b(?=\s(?:i|we|give|show)\b)",
 )
 _REFUSES = _said(

@@ -62,6 +62,26 @@ def test_negated_clauses_are_avoided_and_indifferent_ones_ignored():
     assert (said.wants, said.avoids, said.indifferent) == ((genre("crime"),), (genre("comedy"),), (genre("war"),))
 
 
+@pytest.mark.parametrize(
+    ("text", "wants", "avoids"),
+    [
+        ("I'd like a drama without comedy.", ["drama"], ["comedy"]),
+        ("Anything but war.", [], ["war"]),
+        ("I don't hate war, really.", ["war"], []),
+        ("I don't like comedy, war or crime.", [], ["comedy", "war", "crime"]),
+    ],
+)
+def test_the_reasoner_infers_no_wish_from_negated_words(text, wants, avoids):
+    said = SEEKER(text)
+    assert (values(said.wants), values(said.avoids)) == (wants, avoids)
+    assert infer([seeker(text)], EAR).partition("\n")[0] == (f"Wants: {'; '.join(wants) or 'nothing known yet'}")
+
+
+def test_turning_a_genre_down_refuses_no_film():
+    assert not SEEKER("I really don't like comedy.").refused
+    assert SEEKER("I don't like it. I want crime.").refused
+
+
 def test_titles_are_no_wishes():
     said = SEEKER("I saw War of the Comedy (2005) and loved it.")
     assert (said.wants, said.liked) == ((), ("war",))

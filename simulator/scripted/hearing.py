@@ -12,18 +12,11 @@ from functools import lru_cache
 
 from harness.core.messages import Attribute, Struct
 from harness.domain.knowledge_graph import KnowledgeGraph
+from harness.domain.stances import Part, Stance, parts
 from harness.domain.titles import spoken_name
 from simulator.scripted import phrases
 from simulator.scripted.acts import act_of
 
-# A full stop after an initial or "Jr" belongs to a name.
-_CLAUSES = re.compile(r"(?:(?<!\b[A-Z])(?<!Jr)\.|[;!?])+\s|, |\bbut\b")
-_NEGATED = re.compile(
-    r"\b(?:not|no|never|without|avoid|hate|dislike|except|less)\b|n['’]t\b|\btired of\b|\benough of\b|\brather pass\b"
-    r"|\bturned down\b|\btoo much\b",
-    re.IGNORECASE,
-)
-_INDIFFERENT = re.compile(r"\bmatter|\bnever asked\b|\beither way\b|n['’]t (?:mind|care)\b|no need\b", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"\bnot for me\b|\b(?:rather )?pass on\b|\bturned down\b|not what I (?:have|had) in mind|already seen|know already"
     r"|\bno,? thanks\b|not interested|n['’]t (?:like|want|fit|appeal)|\bsomething else\b"
@@ -113,20 +106,22 @@ class Ear:
     def _seeker(self, text: str) -> Said:
         items = self.graph.titles_in(text)
         bare = self._without(text, items)
-        wants: dict[Attribute, None] = {}
-        avoids: dict[Attribute, None] = {}
-        indifferent: dict[Attribute, None] = {}
-        for clause in _CLAUSES.split(bare):
-            into = indifferent if _INDIFFERENT.search(clause) else avoids if _NEGATED.search(clause) else wants
-            into.update(dict.fromkeys(self.graph.attributes_in(clause)))
-        refused = _REFUSAL.search(bare) is not None
+        named: dict[Stance, dict[Attribute, None]] = {"wants": {}, "avoids": {}, "open": {}}
+        of_wishes: list[Part] = []
+        for part in parts(bare):
+            if found := self.graph.attributes_in(bare[part.start : part.end]):
+                named[part.stance].update(dict.fromkeys(found))
+                of_wishes.append(part)
+        # "I don't like horror" turns a genre down, not the film that was offered.
+        turned_down = (match.end() for match in _REFUSAL.finditer(bare))
+        refused = any(not any(part.start < end <= part.end for part in of_wishes) for end in turned_down)
         accepts = not refused and _YES.search(bare) is not None
         mood = _MOOD.search(text)
         shown = phrases.SHOWN[_GRADES[mood[0].lower()]] if mood else _sentiment(text)
         return Said(
-            wants=tuple(a for a in wants if a not in avoids),
-            avoids=tuple(avoids),
-            indifferent=tuple(indifferent),
+            wants=tuple(a for a in named["wants"] if a not in named["avoids"]),
+            avoids=tuple(named["avoids"]),
+            indifferent=tuple(named["open"]),
             liked=() if refused else items,
             refused=refused,
             accepts=accepts,
