@@ -230,6 +230,24 @@ def recommend_eval(
     )
 
 
+@app.command("judge-check")
+def judge_check(
+    file: File,
+    survey: Annotated[
+        Path | None, typer.Option(help="Folder of INSPIRED's survey (dialog_ids.tsv, seeker_partner_perception.tsv).")
+    ] = None,
+    judge: Annotated[str, typer.Option(help="reward or evaluator.")] = "reward",
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Whether a configured judge agrees with how people ended their dialogues (data.inspired)."""
+    _look_first(file=file, overrides=overrides)
+    from harness.app.commands import judge_check as command
+
+    command.judge_check(file, overrides or [], survey, judge, Console(), as_json=as_json, quiet=quiet)
+
+
 @app.command("serve-scripted")
 def serve_scripted(
     graph: Annotated[Path, typer.Option(help="Knowledge graph (JSON) that the world knows.")],

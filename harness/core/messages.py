@@ -378,6 +378,15 @@ class RecommendationTurn(Struct, frozen=True, kw_only=True):
     """The recommender's words in this turn."""
 
 
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a human dialogue ended, in the words of the data."""
+
+    fine: str
+    """Such as ``accept_rating_good``."""
+    coarse: str
+    """Such as ``accept_new``."""
+
+
 class Dialogue(Struct, frozen=True, kw_only=True):
     """One human dialogue of a dataset, reduced to what is used."""
 
@@ -387,3 +396,7 @@ class Dialogue(Struct, frozen=True, kw_only=True):
     """Names of items spoken of, as written in the data, in order, without repeats; the accepted one first if known."""
     recommendations: tuple[RecommendationTurn, ...] = ()
     """The recommender's turns that name items; empty where the data do not tell which."""
+    whole: State | None = None
+    """After its last message; None where the reader does not keep it."""
+    outcome: Outcome | None = None
+    """None where the data do not tell."""

@@ -6,7 +6,8 @@ release. One line is one utterance. The files know no quoting: a line break ends
 
 Only the columns that are used are read: dialog_id, utt_id, speaker, text, movie_dict, expert_label (``first_label`` in
 some releases) and, where they are there, second_label, movies, genres and people_names (what one utterance names,
-divided by semicolons; a program marked it, so some of it is wrong). A row that cannot be used is an error that names
+divided by semicolons; a program marked it, so some of it is wrong), fine_label and coarse_label (how the dialogue
+ended). A row that cannot be used is an error that names
 file:line:column; with ``skip_bad`` its whole *dialogue* is left out, because a dialogue with a hole is not the one that
 was held. Damaged characters (U+FFFD) do not make a row bad: a run of them becomes one, and such rows are counted.
 
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.core.errors import DataError
-from harness.core.messages import Dialogue, LabelledTurn, Speaker, State, Turn
+from harness.core.messages import Dialogue, LabelledTurn, Outcome, Speaker, State, Turn
 from harness.domain.strategies import Strategy, resolve_label
 from simulator.datasets.rows import BadRows, RowError, numbered_lines
 from simulator.datasets.turns import Said, recommendation_turns
@@ -36,6 +37,7 @@ _LABELS = ("expert_label", "first_label")
 _SECOND = "second_label"
 _FILMS = "movies"
 _OTHERS = ("genres", "people_names")
+_OUTCOME = ("fine_label", "coarse_label")
 _SPEAKERS: dict[str, Speaker] = {"RECOMMENDER": "recommender", "SEEKER": "seeker"}
 _DAMAGE = re.compile("\ufffd+")
 _STRING = r"""(?:'(?:[^'\\]|\\['"\\nrtxuU])*'|"(?:[^"\\]|\\['"\\nrtxuU])*")"""
@@ -130,6 +132,7 @@ class InspiredDataset:
             ),
             labels,
             _movies(cells["movie_dict"]),
+            tuple(cells.get(column, "") for column in _OUTCOME),
         )
 
     def _label(self, column: str, written: str) -> str:
@@ -162,6 +165,8 @@ class InspiredDataset:
             labelled_turns=tuple(turns),
             mentions=tuple(sorted(movies, key=movies.__getitem__)),
             recommendations=recommendation_turns(name, (row.said for row in rows), self._max_turns),
+            whole=state,
+            outcome=_outcome(rows),
         )
 
 
@@ -177,6 +182,7 @@ class _Row(NamedTuple):
     said: Said
     labels: tuple[str, ...]
     movies: tuple[tuple[str, int], ...]
+    outcome: tuple[str, ...]
 
 
 class _Message(NamedTuple):
@@ -209,7 +215,7 @@ class _Table:
             raise DataError(f"{path}:1:{_LABELS[0]}: the column is missing, and so is {_LABELS[1]}")
         self.label = label
         """Name of the column with the strategy labels."""
-        used = {*_REQUIRED, label, _SECOND, _FILMS, *_OTHERS}
+        used = {*_REQUIRED, label, _SECOND, _FILMS, *_OTHERS, *_OUTCOME}
         self._used = {at: name for at, name in enumerate(self._columns) if name in used}
         if len(self._used) != len(set(self._used.values())):
             raise DataError(f"{path}:1: a column occurs twice in the header")
@@ -261,6 +267,12 @@ def _movies(cell: str) -> tuple[tuple[str, int], ...]:
 def _listed(cell: str) -> tuple[str, ...]:
     """``Heat (1995);  Up (2009)`` -> its two names."""
     return tuple(name for name in map(str.strip, cell.split(";")) if name)
+
+
+def _outcome(rows: Sequence[_Row]) -> Outcome | None:
+    """What the first row with both cells says; every row of a dialogue repeats it."""
+    told = next((row.outcome for row in rows if all(cell not in ("", "nan") for cell in row.outcome)), None)
+    return None if told is None else Outcome(fine=told[0], coarse=told[1])
 
 
 def _shown(text: str) -> str:

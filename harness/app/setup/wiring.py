@@ -25,6 +25,7 @@ from experts.network import NetworkOfExperts
 from experts.planner import PolicyPlanner
 from experts.preference_reasoner import PreferenceReasoner
 from experts.prompted_planner import PromptedPlanner
+from experts.prompts import JudgeRole
 from experts.reward import RewardExpert, RewardMode
 from harness.app.console.progress import Progress
 from harness.app.settings.config import Config, Model
@@ -220,6 +221,28 @@ class NetworkPlayers:
         return self.ledger.take(episode)
 
 
+async def judge_of(
+    config: Config, role: JudgeRole, served: Served, model: ChatModel, progress: Progress
+) -> RewardExpert:
+    """The judge of a role, read as the config says, or by samples where the server gives no log-probabilities.
+
+    ``model``: what it calls; ``served``: the same or what is below it, which knows what the server can do.
+    """
+    mode: RewardMode = config.reward.mode
+    if mode != "samples" and not (await served.capabilities()).label_logprobs:
+        progress.say(f"{role}: the server gives no label log-probabilities, so the rewards are sampled")
+        mode = "samples"
+    return RewardExpert(
+        model,
+        role=role,
+        mode=mode,
+        samples=config.reward.samples,
+        quorum=config.reward.quorum,
+        temperature=config.reward.temperature,
+        mass_floor=config.reward.mass_floor,
+    )
+
+
 @asynccontextmanager
 async def open_players(
     config: Config,
@@ -244,21 +267,8 @@ async def open_players(
         """As many calls as the role's model is sent at a time; the rest wait in the inbox, where they are counted."""
         return config.models[getattr(config.roles, role)].max_connections
 
-    async def judge(role: str) -> RewardExpert:
-        mode: RewardMode = config.reward.mode
-        offered = await clients[getattr(config.roles, role)].capabilities()
-        if mode != "samples" and not offered.label_logprobs:
-            progress.say(f"{role}: the server gives no label log-probabilities, so the rewards are sampled")
-            mode = "samples"
-        return RewardExpert(
-            model(role),
-            role="evaluator" if role == "evaluator" else "reward",
-            mode=mode,
-            samples=config.reward.samples,
-            quorum=config.reward.quorum,
-            temperature=config.reward.temperature,
-            mass_floor=config.reward.mass_floor,
-        )
+    async def judge(role: JudgeRole) -> RewardExpert:
+        return await judge_of(config, role, clients[getattr(config.roles, role)], model(role), progress)
 
     without: tuple[str, ...] = config.network.without
     if baseline:
