@@ -14,6 +14,7 @@ from typing import Literal
 
 from harness.core.messages import Item, Message, State
 from harness.core.sections import one_line, prompt, render_dialogue
+from harness.domain.knowledge_graph import shortened_plot
 from harness.domain.strategies import Strategy
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -166,10 +167,19 @@ def render_strategy(strategy: Strategy) -> str:
 
 
 def render_candidates(candidates: Sequence[Item]) -> str:
-    """``[1] Heat (1995) | genres: crime, drama | directors: ... | stars: ...``, one line an item, best first."""
+    """``[1] Heat (1995) | genres: crime, drama | directors: ... | writers: ... | stars: ... | plot: ...``.
+
+    One line an item, best first; what the graph does not tell is left out, and a long plot is cut.
+    """
     return "\n".join(f"[{number}] {_facts_line(item)}" for number, item in enumerate(candidates, start=1))
 
 
 def _facts_line(item: Item) -> str:
-    parts = (("genres", item.genres), ("directors", item.directors), ("stars", item.stars))
-    return one_line(" | ".join([item.name, *(f"{label}: {', '.join(values)}" for label, values in parts if values)]))
+    parts = (
+        ("genres", ", ".join(item.genres)),
+        ("directors", ", ".join(item.directors)),
+        ("writers", ", ".join(item.writers)),
+        ("stars", ", ".join(item.stars)),
+        ("plot", shortened_plot(item).replace("|", "/")),
+    )
+    return one_line(" | ".join([item.name, *(f"{label}: {text}" for label, text in parts if text)]))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.fakes import ALIEN, FILMS, HEAT, FakeChatModel, run_on_fake_clock, state_of
 
 from experts.baselines.intercrs import InterCRS
@@ -116,6 +117,9 @@ def test_no_tactic_exposes_nothing_and_they_differ():
     assert len({tactic.name for tactic in TACTICS}) == 6
     assert all(exposed(HEAT, tactic).name == HEAT.name for tactic in TACTICS)
     assert exposed(ALIEN, TACTICS[1]).directors == ()
+    told = replace(HEAT, writers=("Michael Mann",), plot="Two men circle each other.")
+    assert all(exposed(told, tactic).plot == "" for tactic in TACTICS if "plot" not in tactic.fields)
+    assert all(exposed(told, tactic).writers == () for tactic in TACTICS if "writers" not in tactic.fields)
 
 
 def test_a_supported_message_is_not_rewritten():

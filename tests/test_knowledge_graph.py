@@ -6,7 +6,7 @@ import pytest
 
 from harness.core.errors import DataError, InputError
 from harness.core.messages import Attribute, Item
-from harness.domain.knowledge_graph import KnowledgeGraph, decade
+from harness.domain.knowledge_graph import PLOT_CHARACTERS, KnowledgeGraph, decade
 
 HEAT = Item(
     id="1", title="Heat", year=1995, genres=("crime", "thriller"), directors=("Michael Mann",), stars=("Al Pacino",)
@@ -68,6 +68,19 @@ def test_facts_are_all_edges() -> None:
         ("director", "Michael Mann"),
         ("star", "Al Pacino"),
     }
+    told = KnowledgeGraph.from_items([Item(id="1", title="Heat", writers=("Ann", "Bo"), plot="It\nis " + "hot " * 99)])
+    *writers, plot = told.facts("1")
+    assert [(fact.relation, fact.value) for fact in writers] == [("writer", "Ann"), ("writer", "Bo")]
+    assert plot.relation == "plot"
+    assert plot.value.startswith("It is hot hot")
+    assert PLOT_CHARACTERS - 5 <= len(plot.value) <= PLOT_CHARACTERS
+    assert told.attributes("1") == frozenset()
+
+
+def test_a_merged_film_has_the_plot_and_writers_of_either_record() -> None:
+    other = Item(id="9", title="Heat", directors=("Michael Mann",), writers=("Ann",), plot="It is hot.")
+    (film, _) = KnowledgeGraph.merged([HEAT, HEAT_OLD, other]).items
+    assert (film.id, film.writers, film.plot) == ("1", ("Ann",), "It is hot.")
 
 
 def test_decade() -> None:

@@ -8,6 +8,7 @@ from support.fakes import FILMS, HEAT, state_of
 from experts.prompts import actor_messages, judge_messages, reasoner_messages, render_candidates
 from harness.core.messages import Item, Message, State, Turn
 from harness.core.sections import parse, render_dialogue
+from harness.domain.knowledge_graph import PLOT_CHARACTERS
 from harness.domain.strategies import STRATEGIES
 
 CREDIBILITY = next(s for s in STRATEGIES if s.key == "credibility")
@@ -41,6 +42,17 @@ def test_candidates_are_numbered_lines_without_empty_parts():
         "[1] Heat (1995) | genres: crime, drama | directors: Michael Mann | stars: Al Pacino, Robert De Niro",
         "[2] Pulse",
     ]
+
+
+def test_writers_and_a_bounded_plot_stand_in_one_line():
+    told = Item(id="x", title="Pulse", writers=("Ann Lee", "Bo Li"), stars=("Cy Day",), plot="A clock | strikes\n" * 40)
+    line = render_candidates((told,))
+    start = "[1] Pulse | writers: Ann Lee, Bo Li | stars: Cy Day | plot: "
+    assert line.startswith(start + "A clock / strikes A clock")
+    plot = line.removeprefix(start)
+    assert len(plot) <= PLOT_CHARACTERS
+    assert plot.endswith("...")
+    assert "|" not in plot
 
 
 def test_ablated_experts_leave_no_section():

@@ -1,4 +1,4 @@
-"""ReDial: mentions in the promised order, facts without plots, and every unfit file or row named."""
+"""ReDial: mentions in the promised order, facts as the graph has them, and every unfit file or row named."""
 
 from __future__ import annotations
 
@@ -128,7 +128,16 @@ def graph_folder(folder: Path, **changed: Any) -> Path:
 def test_facts_are_the_graphs_edges_in_the_order_of_the_records(tmp_path: Path) -> None:
     graph = load_redial_graph(graph_folder(tmp_path))
     assert graph.items == (
-        Item(id="0", title="Heat", year=1995, genres=("crime", "drama"), directors=("C",), stars=("B", "A")),
+        Item(
+            id="0",
+            title="Heat",
+            year=1995,
+            genres=("crime", "drama"),
+            directors=("C",),
+            stars=("B", "A"),
+            writers=("A",),
+            plot="Long.",
+        ),
         Item(id="7", title="Untold"),
     )
 
@@ -178,5 +187,7 @@ def test_the_real_graph() -> None:
     assert graph.item("16") is graph.item("8522")
     heat = graph.find("Heat (1995)")
     assert heat is not None
-    assert graph.item(heat).directors == ("Michael Mann",)
+    assert graph.item(heat).directors == graph.item(heat).writers == ("Michael Mann",)
+    assert graph.item(heat).plot.startswith("A group of")
+    assert sum(bool(item.plot) for item in graph.items) > 0.97 * len(graph.items)
     assert Attribute(kind="genre", value="scary") not in {a for item in graph.items for a in graph.attributes(item.id)}

@@ -9,6 +9,7 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 from simulator.scripted import phrases
 from simulator.scripted.hearing import Ear
 from simulator.scripted.reasoner import infer
+from simulator.scripted.records import check
 
 ITEMS = (
     Item(
@@ -126,6 +127,12 @@ def test_free_text_is_read_by_plain_praise_and_complaint():
 def test_facts_are_checked_against_the_graph(text, true, false):
     heard = EAR.recommender(text)
     assert (heard.true_claims, heard.false_claims) == (true, false)
+
+
+def test_a_plot_and_writers_support_what_they_say():
+    record = "[1] Heat (1995) | genres: crime | writers: Al Pacino | plot: In 1953, a comedy club is robbed."
+    said = check("Heat (1995), written by Al Pacino, a comedy of 1953 with A. B. Cox", record, EAR)
+    assert (set(said.supported), said.unsupported) == ({"Al Pacino", "comedy", "1953"}, ("A. B. Cox",))
 
 
 def test_unknown_titles_are_noticed():

@@ -188,8 +188,8 @@ class PCCRS:
 
 def exposed(item: Item, tactic: Tactic) -> Item:
     """The item with only the facts that the strategy may use; its name always stays whole."""
-    hidden = {field: () for field in ("genres", "directors", "stars") if field not in tactic.fields}
-    return replace(item, **hidden)
+    nothing = {"genres": (), "directors": (), "writers": (), "stars": (), "plot": ""}
+    return replace(item, **{field: empty for field, empty in nothing.items() if field not in tactic.fields})
 
 
 def _one_of(names: tuple[str, ...]) -> Callable[[ChatReply], str | None]:

@@ -35,6 +35,9 @@ class Item(Struct, frozen=True, kw_only=True):
     genres: tuple[str, ...] = ()
     directors: tuple[str, ...] = ()
     stars: tuple[str, ...] = ()
+    writers: tuple[str, ...] = ()
+    plot: str = ""
+    """What happens, in a sentence or a few; empty where the graph does not tell."""
 
     @property
     def name(self) -> str:

@@ -1,10 +1,10 @@
 """The knowledge graph of films: facts by item, items by attribute, and what a text names.
 
-A graph is a set of `Item` records; its edges are (item, relation, value) with the relations genre, director, star
-and year. The same graph serves the fact retriever (Eq. 4), the drawing of goals, the metrics, and the scripted world's
-reading of texts. It holds facts only (no plots) and never changes after it was built. What it leaves out: when a text
-names a film (``harness.domain.titles``), embeddings and ranking (``experts.fact_retriever``), the layout of dataset
-files (``simulator.datasets``).
+A graph is a set of `Item` records; its edges are (item, relation, value) with the relations genre, director, writer,
+star, year and plot. The same graph serves the fact retriever (Eq. 4), the drawing of goals, the metrics, and the
+scripted world's reading of texts. It never changes after it was built. Writers and plots are facts, but no attributes:
+no goal asks for them. What it leaves out: when a text names a film (``harness.domain.titles``), embeddings and ranking
+(``experts.fact_retriever``), the layout of dataset files (``simulator.datasets``).
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ _GENRE_WORDS = {
 """How people write genres beyond the word itself and its plural."""
 
 
+PLOT_CHARACTERS = 240
+"""Most characters of a plot in a fact or a prompt; nine of ten plots of ReDial's graph have fewer."""
+
+
 class GraphFile(Struct, frozen=True, kw_only=True):
     """The JSON layout of a graph on disk."""
 
@@ -51,6 +55,14 @@ class GraphFile(Struct, frozen=True, kw_only=True):
 def decade(year: int) -> str:
     """1994 -> ``1990s``."""
     return f"{year // 10 * 10}s"
+
+
+def shortened_plot(item: Item) -> str:
+    """The plot in at most `PLOT_CHARACTERS` on one line, cut after a whole word; empty without one."""
+    plot = " ".join(item.plot.split())
+    if len(plot) <= PLOT_CHARACTERS:
+        return plot
+    return plot[: PLOT_CHARACTERS - 3].rsplit(" ", 1)[0].rstrip(" .,;:") + "..."
 
 
 class KnowledgeGraph:
@@ -198,8 +210,15 @@ class KnowledgeGraph:
 
 
 def _facts(item: Item) -> Iterator[Fact]:
-    years = () if item.year is None else (str(item.year),)
-    for name, values in (("year", years), ("genre", item.genres), ("director", item.directors), ("star", item.stars)):
+    edges = (
+        ("year", () if item.year is None else (str(item.year),)),
+        ("genre", item.genres),
+        ("director", item.directors),
+        ("writer", item.writers),
+        ("star", item.stars),
+        ("plot", tuple(filter(None, (shortened_plot(item),)))),
+    )
+    for name, values in edges:
         for value in values:
             yield Fact(item=item.id, relation=name, value=value)
 

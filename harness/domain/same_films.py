@@ -98,4 +98,6 @@ def _filled(item: Item, other: Item) -> Item:
         genres=item.genres or other.genres,
         directors=item.directors or other.directors,
         stars=item.stars or other.stars,
+        writers=item.writers or other.writers,
+        plot=item.plot or other.plot,
     )

@@ -154,7 +154,7 @@ class TitleIndex:
         people: set[str] = set()
         for item in items:
             self._exact.setdefault(_squeezed(item.name), item)
-            people.update(item.directors, item.stars)
+            people.update(item.directors, item.writers, item.stars)
             words = _Words(item.title)
             if not words:
                 self._signs[item.title.strip()].append(item)

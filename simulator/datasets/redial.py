@@ -2,8 +2,8 @@
 
 Source: Li et al., "Towards Deep Conversational Recommendations", NeurIPS 2018 (dialogues; one JSON object a line), and
 the knowledge graph that later work joined to it from IMDb records (``kg.json`` and four files of names and numbers).
-Dialogues give film mentions for goals and nothing to learn strategies from. Of the graph's facts, writers and plots are
-left out; so is ``scary``, which this graph adds to every horror film and to no other.
+Dialogues give film mentions for goals and nothing to learn strategies from. Of the graph's facts, ``scary`` is left
+out, which this graph adds to every horror film and to no other.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 _NAME = re.compile(r"(.+?)\s*\(([0-9]{4})\)\s*")
 _MENTION = re.compile("@([0-9]+)")
+_RELATIONS = ("genre", "director", "star", "writer")
 _NOT_GENRES = frozenset({"scary"})
 
 
@@ -147,12 +148,14 @@ def _film_name(written: str | None) -> str:
 
 
 class _Record(msgspec.Struct):
-    """The used fields of one film in ``id2info.json``; they give the order of genres and the billing of stars."""
+    """The used fields of one film in ``id2info.json``: its plot, the order of genres and the billing of people."""
 
     name: str
     genre: list[str]
     director: list[str]
     star: list[str]
+    writer: list[str] = []
+    plot: str | None = None
 
 
 def load_redial_graph(folder: Path) -> KnowledgeGraph:
@@ -177,7 +180,7 @@ def load_redial_graph(folder: Path) -> KnowledgeGraph:
     if len(names) != len(entities):
         raise DataError(f"{folder / 'entity2id.json'} gives one number to two names")
     wanted = {}
-    for relation in ("genre", "director", "star"):
+    for relation in _RELATIONS:
         if relation not in relations:
             raise DataError(f"{folder / 'relation2id.json'} has no relation {relation!r}")
         wanted[relation] = relations[relation]
@@ -204,10 +207,10 @@ def load_redial_graph(folder: Path) -> KnowledgeGraph:
 
 def _item(number: int, name: str, facts: Mapping[str, list[str]], record: _Record | None) -> Item:
     named = _NAME.fullmatch(name)
-    listed = (record.genre, record.director, record.star) if record else ([], [], [])
-    genres, directors, stars = (
+    listed = (record.genre, record.director, record.star, record.writer) if record else ([], [], [], [])
+    genres, directors, stars, writers = (
         tuple(sorted(set(facts[key]) - _NOT_GENRES, key=lambda value: (_place(value, order), value)))
-        for key, order in zip(("genre", "director", "star"), listed, strict=True)
+        for key, order in zip(_RELATIONS, listed, strict=True)
     )
     return Item(
         id=str(number),
@@ -216,6 +219,8 @@ def _item(number: int, name: str, facts: Mapping[str, list[str]], record: _Recor
         genres=genres,
         directors=directors,
         stars=stars,
+        writers=writers,
+        plot=" ".join((record.plot or "").split()) if record else "",
     )
 
 

@@ -50,6 +50,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     genres: tuple[str, ...] = ()
     directors: tuple[str, ...] = ()
     stars: tuple[str, ...] = ()
+    writers: tuple[str, ...] = ()
+    plot: str = ""
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -87,13 +89,14 @@ def write(sections: Mapping[str, str], dice: Dice, ear: Ear) -> Reply:
 
 
 def parse_candidates(text: str) -> list[Candidate]:
-    """The lines ``[1] Heat (1995) | genres: crime, drama | directors: ... | stars: ...``."""
+    """The lines ``[1] Heat (1995) | genres: crime, drama | directors: ... | stars: ... | plot: ...``."""
     found = []
     for line in text.split("\n"):
         match = _LINE.match(line)
         if match:
             name, *fields = match[2].split(" | ")
-            facts = {key: tuple(values.split(", ")) for key, _, values in (field.partition(": ") for field in fields)}
+            written = {key: text for key, _, text in (field.partition(": ") for field in fields)}
+            facts = {key: tuple(text.split(", ")) for key, text in written.items()}
             found.append(
                 Candidate(
                     number=int(match[1]),
@@ -101,6 +104,8 @@ def parse_candidates(text: str) -> list[Candidate]:
                     genres=facts.get("genres", ()),
                     directors=facts.get("directors", ()),
                     stars=facts.get("stars", ()),
+                    writers=facts.get("writers", ()),
+                    plot=written.get("plot", ""),
                 )
             )
     return found

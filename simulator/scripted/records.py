@@ -1,7 +1,8 @@
 """Statements about a film against a record of it, as the scripted critic and examiner read them: from the prompt alone.
 
 A record is a line of CANDIDATES or FACTS; statements are the genres, people, decades and years that a message names
-outside of titles. What the reader cannot recognise (feelings, plots, prizes) is no statement.
+outside of titles. A plot supports the genres, people and years that it names itself. What the reader cannot recognise
+(feelings, what happens in a film, prizes) is no statement.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ def check(message: str, facts: str, ear: Ear) -> Checked:
     """Compare a message with the records of the films that it speaks of."""
     records = parse_candidates(facts)
     held = {value for record in records for value in values(record)}
+    for record in records:
+        held |= {attribute.value for attribute in ear.graph.attributes_in(record.plot)}
+        held |= {match[0] for match in _YEAR.finditer(record.plot)}
     films = (ear.graph.find(record.name) for record in records)
     bare = ear.graph.titles.without(message, (film for film in films if film), "this")
     said = [attribute.value for attribute in ear.graph.attributes_in(bare)]
@@ -40,8 +44,8 @@ def check(message: str, facts: str, ear: Ear) -> Checked:
 
 
 def values(record: Candidate) -> frozenset[str]:
-    """Everything that a record says: genres, people, year and decade."""
-    found = {*record.genres, *record.directors, *record.stars}
+    """Everything that a record lists: genres, people, year and decade."""
+    found = {*record.genres, *record.directors, *record.writers, *record.stars}
     year = _NAMED_YEAR.search(record.name)
     if year:
         found |= {year[1], decade(int(year[1]))}

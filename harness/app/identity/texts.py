@@ -117,7 +117,16 @@ def _of_the_examiner() -> Iterator[tuple[str, Sequence[Message]]]:
 _STRATEGY = Strategy(key="first", name="FIRST", group="none", description="Do this.")
 _OTHER = Strategy(key="second", name="SECOND", group="none", description="Do that.")
 _FILMS = (
-    Item(id="1", title="A Title", year=2001, genres=("genre", "other"), directors=("A Person",), stars=("B", "C")),
+    Item(
+        id="1",
+        title="A Title",
+        year=2001,
+        genres=("genre", "other"),
+        directors=("A Person",),
+        stars=("B", "C"),
+        writers=("D",),
+        plot="Much happens.",
+    ),
     Item(id="2", title="Another"),
 )
 _SCENARIO = Scenario(
