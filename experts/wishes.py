@@ -93,7 +93,7 @@ class WishReader:
         return Wishes(
             text=text,
             named="\n".join(message.named for message in heard),
-            avoided="\n".join((*told.avoids, *(message.avoided for message in heard))),
+            avoided="\n".join((*told.avoids, *(message.avoided for message in heard if message.avoided))),
             models=known.liked,
             out=out,
         )

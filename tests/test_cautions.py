@@ -144,7 +144,14 @@ def test_a_run_shows_decisions_and_both_judges_and_asks_its_numbers(tmp_path: Pa
 
 def test_decisions_name_what_is_in_force() -> None:
     line = decisions_of(load_config(EXPERIMENTS / "qwen7b.toml"))
-    for part in ("horizon literal", "advantage none", "tau 0.75", "roberta-base with 12 trained layers", "K 5"):
+    for part in (
+        "horizon literal",
+        "advantage none",
+        "tau 0.75",
+        "roberta-base with 12 trained layers",
+        "K 5",
+        "retriever embedding",
+    ):
         assert part in line
     fixed = decisions_of(load_config(TINY, ["planner.kind=fixed", "planner.strategy=credibility"]))
     assert "planner fixed credibility" in fixed

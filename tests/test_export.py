@@ -134,7 +134,15 @@ def test_the_prompts_of_a_played_turn(tmp_path: Path) -> None:
     console, out = said()
     show_prompts(folder, [], "rl-000001", 2, console)
     text = out.getvalue()
-    for role in ("planner reads", "preference_reasoner", "actor", "seeker", "reward", "evaluator"):
+    for role in (
+        "planner reads",
+        "preference_reasoner",
+        "retriever searches",
+        "actor",
+        "seeker",
+        "reward",
+        "evaluator",
+    ):
         assert f"== {role}" in text
     assert "### CANDIDATES\n[1] " in text
     assert "\x1b" not in text

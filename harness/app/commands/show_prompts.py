@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.text import Text
 
 from experts.prompts import actor_messages, judge_messages, planner_messages, reasoner_messages
+from experts.wishes import QueryRule, RetrieverQuery, WishReader
 from harness.app.report.record import read_record, visible
 from harness.app.settings.configfile import load_config
 from harness.app.setup.inputs import read_inputs
 from harness.core.errors import InputError
 from harness.core.messages import TRAIN, Item, Message, Scenario, State, Struct
+from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy
 from learner.state_text import state_text
 from simulator.seeker import build_prompt
@@ -36,6 +38,8 @@ class Moment(Struct, frozen=True, kw_only=True):
     candidates: tuple[Item, ...]
     asked: tuple[Strategy, ...] | None
     """What a prompted planner chooses from; None for one that is no language model."""
+    graph: KnowledgeGraph
+    query: QueryRule
 
 
 def show_prompts(target: Path, overrides: list[str], episode: str, turn: int, console: Console) -> None:
@@ -54,6 +58,7 @@ def show_prompts(target: Path, overrides: list[str], episode: str, turn: int, co
     else:
         _say(console, "planner", planner_messages(moment.before, moment.asked))
     _say(console, "preference_reasoner", reasoner_messages(moment.before))
+    _say(console, "retriever searches", [Message(role="user", content=_searched(moment))])
     spoken = actor_messages(
         moment.before, strategy=moment.strategy, preferences=moment.preferences, candidates=moment.candidates
     )
@@ -83,6 +88,9 @@ def _played(folder: Path, name: str, turn: int) -> Moment:
         preferences=transition.preferences,
         candidates=tuple(record.items[item] for item in ranked if item in record.items),
         asked=record.strategies if "planner" in record.config.roles_in_use else None,
+        # Ids of merged records lead to the same item.
+        graph=KnowledgeGraph.from_items({item.id: item for item in record.items.values()}.values()),
+        query=record.config.network.query,
     )
 
 
@@ -115,7 +123,21 @@ def _from_data(file: Path, overrides: list[str], turn: int) -> Moment:
         preferences=played.preferences or "Wants: nothing known yet",
         candidates=inputs.graph.items[: config.network.candidates],
         asked=inputs.strategies if "planner" in config.roles_in_use else None,
+        graph=inputs.graph,
+        query=config.network.query,
     )
+
+
+def _searched(moment: Moment) -> str:
+    """The query in words, and what moves films down."""
+    query = RetrieverQuery(state=moment.before, preferences=moment.preferences)
+    wishes = WishReader(moment.graph, moment.query).read(query)
+    lines = [wishes.text]
+    if wishes.avoided:
+        lines.append(f"Turned away: {wishes.avoided}")
+    if wishes.out:
+        lines.append(f"Refused or seen: {'; '.join(sorted(moment.graph.item(i).name for i in wishes.out))}")
+    return "\n".join(lines)
 
 
 def _unanswered(state: State) -> State:

@@ -39,6 +39,8 @@ def decisions_of(config: Config) -> str:
         f"tau {reward.threshold:g}",
         f"reward {reward.mode}{samples}",
         f"K {config.network.candidates}",
+        f"retriever {config.network.retriever}",
+        f"query {config.network.query}",
         f"labels {config.data.labels}",
         f"planner {_planner(config)}",
         f"evaluator {_evaluator(config)}",

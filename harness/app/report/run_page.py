@@ -82,6 +82,8 @@ DECISIONS = (
     ("warmup.learning_rate", 21, "of the warm-up"),
     ("rl.learning_rate", 21, "of reinforcement learning"),
     ("rl.horizon", 22, "what a success is credited with"),
+    ("network.retriever", 26, "how items are ranked"),
+    ("network.query", 27, "what a system without inferred preferences searches with"),
 )
 
 
