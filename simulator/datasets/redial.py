@@ -28,6 +28,7 @@ T = TypeVar("T")
 _NAME = re.compile(r"(.+?)\s*\(([0-9]{4})\)\s*")
 _MENTION = re.compile("@([0-9]+)")
 _RELATIONS = ("genre", "director", "star", "writer")
+_ABSENT = -1
 _NOT_GENRES = frozenset({"scary"})
 
 
@@ -181,9 +182,9 @@ def load_redial_graph(folder: Path) -> KnowledgeGraph:
         raise DataError(f"{folder / 'entity2id.json'} gives one number to two names")
     wanted = {}
     for relation in _RELATIONS:
-        if relation not in relations:
+        if relation not in relations and relation != "writer":  # graphs without writers are in use
             raise DataError(f"{folder / 'relation2id.json'} has no relation {relation!r}")
-        wanted[relation] = relations[relation]
+        wanted[relation] = relations.get(relation, _ABSENT)
     by_name = {record.name: record for record in records.values()}
     if len(set(item_ids)) != len(item_ids):
         raise DataError(f"{folder / 'item_ids.json'} names an item twice")

@@ -41,7 +41,7 @@ def recommend_eval(
     """Print the floors with their intervals; with ``as_json`` the measures alone, as one object."""
     if train and folds is not None:
         raise InputError("--train and --folds exclude each other: folds are made of the files to measure on")
-    films = graph_at(graph, files)
+    films = graph_at(graph, files, skip_bad)
     entities = Entities(films)
     corpora = read_corpora([files, train] if train else [files], films, entities, skip_bad)
     turns = corpora[0].turns

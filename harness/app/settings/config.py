@@ -52,14 +52,14 @@ class Data(Struct, frozen=True, kw_only=True):
     held_out_goals_file: str = ""
     """Dialogues in the layout of ``goals``: with the graph and the scenario seed they make the pools of goals."""
     knowledge_graph: str = ""
-    """JSON file of films."""
+    """Films: a JSON file, or INSPIRED's ``movie_database.tsv`` (any name that ends in ``.tsv``)."""
     goals: Literal["inspired", "redial"] = "inspired"
     """Whose films the goals are drawn from, and so the layout of the files of goals."""
     labels: Literal["rso13", "inspired14"] = "rso13"
     scenario_seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     """Draws goals and held-out scenarios; absent: ``run.seed``. One value makes runs of many seeds comparable."""
     skip_bad: Natural = 0
-    """Bad rows that are allowed in each file of dialogues, skipped and counted; one more is an error."""
+    """Bad rows that are allowed in each file of dialogues or films, skipped and counted; one more is an error."""
 
 
 class Model(Struct, frozen=True, kw_only=True):

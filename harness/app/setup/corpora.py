@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.app.setup.sources import graph_in
 from harness.core.errors import InputError
 from harness.core.messages import Dialogue
 from harness.domain.entities import Entities, LinkedTurn, linked_turns
@@ -28,8 +29,8 @@ class Corpus(NamedTuple):
     """What was read and what could not be linked, one sentence each."""
 
 
-def graph_at(path: Path | None, files: Sequence[Path]) -> KnowledgeGraph:
-    """The films: a JSON graph, or a folder of ReDial or OpenDialKG; by default the folder of the first file.
+def graph_at(path: Path | None, files: Sequence[Path], skip_bad: int = 0) -> KnowledgeGraph:
+    """The films: a JSON graph, INSPIRED's film table, or a folder of ReDial or OpenDialKG (default: the first file's).
 
     Raises:
         InputError: there is no graph, or it cannot be read.
@@ -42,9 +43,9 @@ def graph_at(path: Path | None, files: Sequence[Path]) -> KnowledgeGraph:
     if path is None or path.is_dir():
         raise InputError(
             f"{folder} holds no film graph (neither kg.json nor {TRIPLES}): name one by --graph, a folder of ReDial or "
-            "OpenDialKG, or a JSON file"
+            "OpenDialKG, INSPIRED's movie_database.tsv, or a JSON file"
         )
-    return KnowledgeGraph.load(path)
+    return graph_in(path, skip_bad)
 
 
 def read_corpora(

@@ -20,6 +20,7 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.splits import refuse_shared
 from harness.domain.strategies import strategy_set
 from simulator.datasets.inspired import InspiredDataset
+from simulator.datasets.movie_database import load_movie_database
 from simulator.datasets.redial import RedialDataset, load_redial_graph
 
 Use = Literal["label_file", "validation_file", "training_goals_file", "held_out_goals_file"]
@@ -123,8 +124,13 @@ def refuse_dialogues_on_both_sides(config: Config, read: Callable[[Source], tupl
 def read_graph(config: Config) -> KnowledgeGraph:
     """The configured films; `ConfigError` where none are named, `InputError` or `DataError` where they are bad."""
     if config.data.knowledge_graph:
-        return KnowledgeGraph.load(Path(config.data.knowledge_graph))
+        return graph_in(Path(config.data.knowledge_graph), config.data.skip_bad)
     return load_redial_graph(redial_folder(config))
+
+
+def graph_in(path: Path, skip_bad: int) -> KnowledgeGraph:
+    """The films of a file: INSPIRED's table where it ends in ``.tsv``, else a JSON graph."""
+    return load_movie_database(path, skip_bad) if path.suffix == ".tsv" else KnowledgeGraph.load(path)
 
 
 def redial_folder(config: Config) -> Path:
