@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.app.settings.config import Config, Model
+from harness.app.settings.config import Config, Model, operational
 from harness.app.settings.configfile import config_from_tree, load_config
 from harness.core.errors import ConfigError, HarnessError, InputError
 
@@ -146,3 +146,11 @@ def test_a_secret_among_server_arguments_is_refused_and_not_shown(argument: str)
         config_from_tree(tree)
     assert "hidden" not in str(caught.value)
     config_from_tree({"models": {"default": {"backend": "vllm", "arguments": ["--max-num-batched-tokens", "4096"]}}})
+
+
+def test_where_a_model_is_does_not_count_and_which_one_it_is_does() -> None:
+    assert operational("models.default.base_url")
+    assert operational("models.judge.api_key_env")
+    assert not operational("models.default.model")
+    assert not operational("models.default.arguments")
+    assert not operational("conversation.port")

@@ -19,7 +19,7 @@ from harness.app.commands.report import report
 from harness.app.commands.run import resume, run
 from harness.app.commands.runs import runs
 from harness.app.job.metricsfile import read_metrics
-from harness.core.errors import CheckFailed, DataError, expected_failure
+from harness.core.errors import CheckFailed, DataError, InputError, expected_failure
 from harness.core.log.loggedepisodes import read_episodes
 from harness.core.log.rundigest import run_digest
 from learner.checkpoint import load_checkpoint, newest_checkpoint
@@ -253,3 +253,11 @@ def test_the_log_metrics_and_checkpoints_of_a_run_with_another_config_are_refuse
             resume(mixed, None, [], console(), quiet=True)
     with pytest.raises(DataError, match=r"metrics\.jsonl:1: .* another run's"):
         read_metrics(Path(shutil.copy(other / "metrics.jsonl", mixed / "metrics.jsonl")))
+
+
+def test_a_run_that_has_lost_its_identity_is_refused(played: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(played, tmp_path / "run"))
+    manifest = msgspec.json.decode((folder / "config.json").read_bytes())
+    (folder / "config.json").write_bytes(msgspec.json.encode(manifest | {"identity": None}))
+    with pytest.raises(InputError, match="has lost its identity"):
+        resume(folder, None, [], console(), quiet=True)

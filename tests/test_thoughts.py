@@ -16,6 +16,9 @@ PAIRS = [
     ('<thought kind="x">', "</thought>"),
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
+    ("[thinking]", "[/Thinking]"),
+    ("&lt;think&gt;", "&lt;/think&gt;"),
+    ('&lt;think kind="x"&gt;', "&lt;/think&gt;"),
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
@@ -32,6 +35,17 @@ def test_every_kind_of_mark(opens: str, closes: str) -> None:
     assert without_thoughts(f"Well. {opens}{SECRET}") == ("Well.", True)
     assert without_thoughts(f"Hi {opens}{SECRET}{closes}there{opens}{SECRET}{closes}!") == ("Hi there!", True)
     assert without_thoughts(f"{opens}\n\n{closes}\n\nHello!") == ("Hello!", False)
+
+
+def test_a_tag_closed_in_itself_holds_nothing() -> None:
+    assert without_thoughts("<think/>Hello!") == ("Hello!", False)
+    assert without_thoughts("Hello <think /> there!") == ("Hello  there!", False)
+    assert without_thoughts(f"<think>a <think/> {SECRET}</think>Hello!") == ("Hello!", True)
+
+
+def test_brackets_of_a_sentence_stay() -> None:
+    for said in ("I like it [thoughtfully].", "a < b & c", "[think about it]", "&lt;b&gt;Heat&lt;/b&gt;"):
+        assert without_thoughts(said) == (said, False)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,8 @@ def config_of(manifest: Manifest, folder: Path) -> Config:
 
     Keys that a newer version has added are no change.
     """
+    if manifest.identity is None and manifest.format > 0:
+        raise InputError(f"{folder / rundir.CONFIG} was changed since the run began: it has lost its identity")
     config = config_from_tree(tree_of(manifest))
     seals = _seals(config)
     written = manifest.seals.keys() | flattened(manifest.config).keys()

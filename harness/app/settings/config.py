@@ -309,8 +309,16 @@ OPERATIONAL = ("run.directory", "budget", "scheduler", *DATA_FILES)
 counts, not the place: its SHA-256 is kept and compared beside the config."""
 
 
+OPERATIONAL_OF_MODELS = frozenset(
+    ("base_url", "port", "python", "api_key_env", "timeout_s", "startup_s", "retry_s", "max_connections", "restarts")
+)
+"""Keys of every ``[models.NAME]`` that say where a model is and how it is reached, not which model it is."""
+
+
 def operational(key: str) -> bool:
-    """Whether a dotted key is one of, or inside one of, `OPERATIONAL`."""
+    """Whether a dotted key is one of, or inside one of, `OPERATIONAL`, or one of a model's `OPERATIONAL_OF_MODELS`."""
+    if key.startswith("models.") and key.rpartition(".")[2] in OPERATIONAL_OF_MODELS:
+        return True
     return any(key == name or key.startswith(f"{name}.") for name in OPERATIONAL)
 
 

@@ -6,6 +6,8 @@ seeker's hidden goal included. The rule:
 - What stands between an opening and a closing tag of one kind is thought, wherever it stands, as often as it comes.
 - An opening tag without its closing one begins a thought that was cut off: all after it is thought.
 - A closing tag without its opening one ends a thought that began in the prompt: all before it is thought.
+- A tag that is closed in itself (``<think/>``) holds nothing; it is taken out. ``&lt;`` and ``&gt;`` are read as ``<``
+  and ``>``; Magistral's ``[THINK]`` counts in small letters too.
 - A tag in quotation marks or backticks ("<think>", `</think>`) is a word that is spoken of, not a tag.
 - In a reply with channels (``<|channel|>analysis<|message|>...``) only the channel ``final`` is said. The text after
   ``assistantfinal`` is said too, where a server has left the channels' marks out.
@@ -24,8 +26,6 @@ _NAMES = (
     "|inner_monologue|internal_monologue|longcat_think|thought_process|chain_of_thought|cot"
 )
 _LITERAL = {
-    "[THINK]": ("[THINK]", False),
-    "[/THINK]": ("[THINK]", True),
     "◁think▷": ("◁think▷", False),
     "◁/think▷": ("◁think▷", True),
     "<|begin_of_thought|>": ("begin_of_thought", False),
@@ -37,12 +37,13 @@ _LITERAL = {
     "<|channel>thought": ("channel", False),
     "<channel|>": ("channel", True),
 }
-"""Mark -> its kind and whether it closes: Magistral, Kimi, Sky-T1, Command A, MedGemma, Gemma 4."""
+"""Mark -> its kind and whether it closes: Kimi, Sky-T1, Command A, MedGemma, Gemma 4."""
 _TAG = re.compile(
-    rf"<\|?\s*(?P<slash>/?)\s*(?P<name>(?i:{_NAMES}))(?:\s[^<>|]*)?\|?>|"
+    rf"(?:<|&lt;)\|?\s*(?P<slash>/?)\s*(?P<name>(?i:{_NAMES}))(?P<rest>\s(?:(?!&gt;)[^<>|])*)?(?P<empty>/?)\|?(?:>|&gt;)"
+    rf"|\[(?P<bar>/?)(?P<kind>(?i:think|thinking|thought|thoughts|reasoning))\]|"
     + "|".join(re.escape(mark) for mark in _LITERAL)
 )
-_PERHAPS = re.compile(r"[<◁]|\[/?THINK\]")
+_PERHAPS = re.compile(r"[<◁]|&lt;|\[/?(?i:th|rea)")
 """A quick look, since hardly any reply holds a tag."""
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»"}
 _CHANNEL = "<|channel|>"
@@ -91,7 +92,12 @@ def _without_tagged(text: str) -> tuple[str, str]:
     for tag in _TAG.finditer(text):
         if _is_quoted(text, tag):
             continue
-        its_kind, closes = _LITERAL.get(tag[0]) or (tag["name"].lower(), bool(tag["slash"]))
+        its_kind, closes = _read(tag)
+        if tag["empty"] or (tag["rest"] or "").endswith("/"):  # <think/> holds nothing
+            if not kind:
+                said.append(text[start : tag.start()])
+                start = tag.end()
+            continue
         if kind and not (closes and its_kind == kind):
             continue
         if kind:
@@ -106,6 +112,15 @@ def _without_tagged(text: str) -> tuple[str, str]:
         start = tag.end()
     (thought if kind else said).append(text[start:])
     return "".join(said), "".join(thought)
+
+
+def _read(tag: re.Match[str]) -> tuple[str, bool]:
+    """(Its kind, whether it closes)."""
+    if tag["name"]:
+        return tag["name"].lower(), bool(tag["slash"])
+    if tag["kind"]:
+        return f"[{tag['kind'].lower()}]", bool(tag["bar"])
+    return _LITERAL[tag[0]]
 
 
 def _is_quoted(text: str, tag: re.Match[str]) -> bool:
