@@ -61,6 +61,7 @@ class FactRetriever:
         index: the vectors of the same items in the same order.
         embed: text -> unit vector (H,), by the encoder that the index was built with.
         candidates: K, the number of items offered to the actor.
+        ranked: the number of items in a ranking, at least K.
         ranking: how the items are ranked.
         query: which words serve where a query has no preferences.
     """
@@ -72,6 +73,7 @@ class FactRetriever:
         embed: Embed,
         *,
         candidates: int,
+        ranked: int = RANKED,
         ranking: Ranking,
         query: QueryRule,
     ) -> None:
@@ -80,6 +82,7 @@ class FactRetriever:
         self._graph = graph
         self._index = index
         self._candidates = candidates
+        self._length = max(ranked, candidates)
         self._ranked = self._by_embedding if ranking == "embedding" else self._by_attributes
         self._wishes = WishReader(graph, query)
         self._row = {item_id: row for row, item_id in enumerate(index.ids)}
@@ -106,7 +109,7 @@ class FactRetriever:
         vector = self._embedded(wishes.text)
         if not np.isfinite(vector).all():
             return ExpertError(f"the encoder gives no finite vector for the query of turn {query.state.turn}")
-        best = self._ranked(wishes, vector, query.state)[: max(RANKED, self._candidates)]
+        best = self._ranked(wishes, vector, query.state)[: self._length]
 
         ranking = tuple(self._index.ids[row] for row in best)
         candidates = tuple(self._graph.item(item_id) for item_id in ranking[: self._candidates])
@@ -115,7 +118,7 @@ class FactRetriever:
 
     def _by_embedding(self, wishes: Wishes, vector: Vectors, state: State) -> NDArray[np.intp]:
         """Rows by cosine alone, best first; those of films that are out come last."""
-        nearest = self._index.nearest(vector, max(RANKED, self._candidates) + len(wishes.out))
+        nearest = self._index.nearest(vector, self._length + len(wishes.out))
         gone = np.isin(nearest, self._rows(wishes.out))
         return np.concatenate((nearest[~gone], nearest[gone]))
 

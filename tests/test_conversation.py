@@ -7,7 +7,7 @@ import trio
 from support.episodes import started
 from trio.testing import MockClock
 
-from harness.core.conversation import Cast, converse, stop_cause
+from harness.core.conversation import STILL_LOOKING, Cast, converse, stop_cause
 from harness.core.errors import CallError
 from harness.core.log.episode import build
 from harness.core.messages import (
@@ -25,8 +25,15 @@ from harness.core.messages import (
 class Script:
     """Recommender, seeker and judge in one; each step may be told to fail."""
 
-    def __init__(self, rewards: Sequence[float | None], *, fail_at: str = "", accept_at: int = 0) -> None:
-        self.rewards, self.fail_at, self.accept_at = rewards, fail_at, accept_at
+    def __init__(
+        self,
+        rewards: Sequence[float | None],
+        *,
+        fail_at: str = "",
+        accept_at: int = 0,
+        rankings: Sequence[tuple[str, ...]] = (),
+    ) -> None:
+        self.rewards, self.fail_at, self.accept_at, self.rankings = rewards, fail_at, accept_at, rankings
         self.seen: list[State] = []
 
     def _step(self, name: str) -> None:
@@ -37,7 +44,8 @@ class Script:
         await trio.sleep(1)
         self._step(f"respond {state.turn}")
         self.seen.append(state)
-        return RecommenderTurn(response=f"response {state.turn}", preferences=f"c1 {state.turn}")
+        ranking = self.rankings[state.turn - 1] if self.rankings else ()
+        return RecommenderTurn(response=f"response {state.turn}", preferences=f"c1 {state.turn}", ranking=ranking)
 
     async def reply(self, scenario: Scenario, state: State) -> SeekerReply:
         await trio.sleep(1)
@@ -63,7 +71,9 @@ class Examiner:
         return Score(reward=0.8)
 
 
-def play(script: Script, evaluator: Examiner | None = None, max_turns: int = 3) -> tuple[list[Event], EpisodeEnded]:
+def play(
+    script: Script, evaluator: Examiner | None = None, max_turns: int = 3, within: int = 0
+) -> tuple[list[Event], EpisodeEnded]:
     events: list[Event] = []
 
     async def record(event: Event) -> None:
@@ -72,7 +82,7 @@ def play(script: Script, evaluator: Examiner | None = None, max_turns: int = 3) 
     async def main() -> EpisodeEnded:
         cast = Cast(recommender=script, seeker=script, judge=script, evaluator=evaluator)
         job = started("e", 0, max_turns=max_turns)
-        return await converse(job, cast, threshold=0.75, record=record, spent=spent)
+        return await converse(job, cast, threshold=0.75, record=record, spent=spent, within=within)
 
     return events, trio.run(main, clock=MockClock(autojump_threshold=0))
 
@@ -108,6 +118,17 @@ def test_stop_causes(rewards: list[float | None], accept_at: int, stop: str, tur
     events, ended = play(Script(rewards, accept_at=accept_at))
     assert (ended.stop, ended.turns) == (stop, turns)
     assert build(events).transitions[-1].stop == stop
+
+
+def test_the_harness_may_decide_by_the_ranking_alone() -> None:
+    """The goal's target is item 1; neither a reward above tau nor the seeker's yes ends such a conversation."""
+    script = Script([0.9, 0.9, 0.9], accept_at=1, rankings=(("2", "3", "1"), ("3", "1"), ("1",)))
+    events, ended = play(script, within=2)
+    assert (ended.stop, ended.turns) == ("target", 2)
+    assert [t.reply.text for t in build(events).transitions] == [f"{STILL_LOOKING} reply 1", "reply 2"]
+    assert script.seen[1].turns[0].reply == f"{STILL_LOOKING} reply 1"
+    _, ended = play(Script([0.9, 0.9, 0.9], rankings=((), ("2",), ("3", "2", "1"))), within=2)
+    assert (ended.stop, ended.turns) == ("turns", 3)
 
 
 def test_a_bored_seeker_leaves() -> None:

@@ -30,6 +30,8 @@ from harness.core.messages import (
 )
 from harness.core.seams import Judge, Recommender, Seeker
 
+STILL_LOOKING = "I am still looking."
+"""How a reply begins where the harness knows that the target was not found (``within`` of `converse`)."""
 Spent = tuple[dict[str, Usage], dict[str, float]]
 """Usage and seconds by role since it was last asked."""
 
@@ -51,6 +53,7 @@ async def converse(
     threshold: float,
     record: Callable[[Event], Awaitable[None]],
     spent: Callable[[str], Spent],
+    within: int = 0,
 ) -> EpisodeEnded:
     """Play one scenario to its end (Algorithm 1).
 
@@ -60,6 +63,9 @@ async def converse(
         threshold: tau in [0,1]; a reward above it ends the conversation as a success (decision 8).
         record: makes an event part of the log.
         spent: what the episode's model calls have used since the last call.
+        within: 0, or the harness decides instead of judge and seeker: the conversation is a success as soon as the
+            goal's target is among so many first films of a ranking, and until then each reply begins with
+            `STILL_LOOKING`.
 
     Returns:
         The recorded end. An `ExpertError` becomes ``stop="error"``; anything else passes through.
@@ -82,9 +88,15 @@ async def converse(
             move = await cast.recommender.respond(state)
             asked = state.after(_turn(move))
             reply = await cast.seeker.reply(job.scenario, asked)
+            found = job.scenario.goal.target in move.ranking[:within]
+            if within and not found:
+                reply = msgspec.structs.replace(reply, text=f"{STILL_LOOKING} {reply.text}")
             state = asked.answered(reply.text)
             score = await cast.judge.score(state)
-            stop = stop_cause(score, reply, turn, job.max_turns, threshold)
+            if within:
+                stop = "target" if found else "turns" if turn >= job.max_turns else None
+            else:
+                stop = stop_cause(score, reply, turn, job.max_turns, threshold)
             usage, timing = spent(job.episode)
             await record(_transition(job.episode, turn, move, reply, score, stop, usage, timing))
             played = turn

@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 Speaker = Literal["seeker", "recommender"]
-StopCause = Literal["judge", "user", "quit", "turns", "error"]
+StopCause = Literal["judge", "user", "quit", "target", "turns", "error"]
 AttributeKind = Literal["genre", "person", "decade"]
 
 

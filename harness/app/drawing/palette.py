@@ -19,7 +19,14 @@ _BY_GROUP = {
 }
 GROUPS = ("elicitation", "persuasion", "rapport", "none")
 PHASES = {"before": "#8a8f98", "warmup": "#3b7dd8", TRAIN: "#2e9e6b", "rl": "#e8693e"}
-STOPS = {"judge": "#2e8b57", "user": "#88b04b", "quit": "#e8693e", "turns": "#8a8f98", "error": "#c23b4b"}
+STOPS = {
+    "judge": "#2e8b57",
+    "user": "#88b04b",
+    "quit": "#e8693e",
+    "target": "#2b7bba",
+    "turns": "#8a8f98",
+    "error": "#c23b4b",
+}
 OTHER = "#9c4dc4"
 DASHES = ("-", "--", ":", "-.")
 SERIES = ("#3b7dd8", "#e8693e", "#2e9e6b", "#9c4dc4", "#c9a227", "#35a7c4", "#d9578d", "#8a8f98", "#7d5a3c")

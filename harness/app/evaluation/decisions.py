@@ -45,6 +45,8 @@ def decisions_of(config: Config) -> str:
         f"planner {_planner(config)}",
         f"evaluator {_evaluator(config)}",
     ]
+    if config.evaluation.protocol == "ievalm":
+        parts.append("evaluated by iEvaLM's protocol")
     if config.network.without:
         parts.append(f"without {' and '.join(name.replace('_', ' ') for name in config.network.without)}")
     return ", ".join(parts)

@@ -38,6 +38,9 @@ FLOOR_MEASURES = tuple(
     for recall in ("recall", "recall_any", "target_recall")
     for k in DEPTHS
 )
+"""Those that `floor_measures` gives."""
+IEVALM_FLOORS = tuple(floor_name(floor, "ievalm_sr") for floor in FLOORS)
+"""Under success by iEvaLM's protocol (`harness.app.evaluation.protocol`)."""
 
 
 def with_floors(titles: Mapping[str, str]) -> dict[str, str]:
@@ -46,7 +49,7 @@ def with_floors(titles: Mapping[str, str]) -> dict[str, str]:
     for name, title in titles.items():
         found[name] = title
         under = {floor_name(floor, name): f"· {floor}" for floor in FLOORS}
-        found |= {floor: shown for floor, shown in under.items() if floor in FLOOR_MEASURES}
+        found |= {floor: shown for floor, shown in under.items() if floor in (*FLOOR_MEASURES, *IEVALM_FLOORS)}
     return found
 
 
@@ -86,23 +89,23 @@ def _floors(episode: Episode, graph: KnowledgeGraph, popular: Sequence[str]) -> 
         return {}
     goal = episode.started.scenario.goal
     matches, target = frozenset(graph.kept(goal.matches)), frozenset(graph.kept((goal.target,)))
-    named = list(_named_before(episode, graph))
+    named = list(named_before(episode, graph))
     found: dict[str, float] = {}
     for k in DEPTHS:
-        repeated = [_repeat(films, popular, k) for films in named]
+        rankings = [repeated(films, popular, k) for films in named]
         by_chance = chance_recall(goal, graph, k)
         found[f"chance_recall_{k}"] = by_chance
         found[f"chance_recall_any_{k}"] = 1.0 - (1.0 - by_chance) ** turns
         found[f"chance_target_{k}"] = min(1.0, k / len(graph.items))
         found[f"popular_recall_{k}"] = found[f"popular_recall_any_{k}"] = float(not matches.isdisjoint(popular[:k]))
         found[f"popular_target_{k}"] = float(not target.isdisjoint(popular[:k]))
-        found[f"repeat_recall_{k}"] = float(not matches.isdisjoint(repeated[-1]))
-        found[f"repeat_recall_any_{k}"] = float(any(not matches.isdisjoint(ranking) for ranking in repeated))
-        found[f"repeat_target_{k}"] = float(not target.isdisjoint(repeated[-1]))
+        found[f"repeat_recall_{k}"] = float(not matches.isdisjoint(rankings[-1]))
+        found[f"repeat_recall_any_{k}"] = float(any(not matches.isdisjoint(ranking) for ranking in rankings))
+        found[f"repeat_target_{k}"] = float(not target.isdisjoint(rankings[-1]))
     return found
 
 
-def _named_before(episode: Episode, graph: KnowledgeGraph) -> Iterator[tuple[str, ...]]:
+def named_before(episode: Episode, graph: KnowledgeGraph) -> Iterator[tuple[str, ...]]:
     """Films named before each turn, by first mention."""
     named = dict.fromkeys(graph.titles_in(episode.opening.text) if episode.opening else ())
     for transition in episode.transitions:
@@ -112,7 +115,7 @@ def _named_before(episode: Episode, graph: KnowledgeGraph) -> Iterator[tuple[str
         named |= dict.fromkeys(graph.titles_in(transition.reply.text))
 
 
-def _repeat(named: Sequence[str], popular: Sequence[str], k: int) -> list[str]:
+def repeated(named: Sequence[str], popular: Sequence[str], k: int) -> list[str]:
     """The first k of the ranking; among the first k + n popular films, k were not named."""
     rest = (film for film in popular[: k + len(named)] if film not in named)
     return [*reversed(named), *rest][:k]

@@ -9,7 +9,7 @@ from harness.core.messages import StopCause
 from harness.domain.strategies import Strategy
 
 BINS = 10
-STOPS: tuple[StopCause, ...] = ("judge", "user", "quit", "turns", "error")
+STOPS: tuple[StopCause, ...] = ("judge", "user", "quit", "target", "turns", "error")
 
 
 def strategy_shares(episodes: Iterable[Episode], strategies: Sequence[Strategy]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from harness.app.evaluation.floors import FLOOR_MEASURES, with_floors
+from harness.app.evaluation.floors import FLOOR_MEASURES, IEVALM_FLOORS, with_floors
 from harness.app.evaluation.metrics import Measure, all_by_scenario
 from harness.app.evaluation.readings import Readings
 from harness.app.evaluation.scales import scale_of
@@ -28,6 +28,7 @@ _TITLES = {
     "mean_objective": "objective",
     "conv_sr": "Conv-SR",
     "acceptance": "acceptance",
+    "ievalm_sr": "iEvaLM SR@50",
     "turns": "turns",
     "rec_sr_last": "Rec-SR",
     "recall_1": "R@1",
@@ -126,10 +127,13 @@ def summary_table(summary: Summary) -> Table:
     if summary.differences:
         shown.add_column("RL - warm-up\n(paired)", justify="right", no_wrap=True)
     for metric, title in COLUMNS.items():
-        if metric in FLOOR_MEASURES:
+        known = any(metric in phase.metrics for phase in summary.phases)
+        if metric in (*FLOOR_MEASURES, *IEVALM_FLOORS):
             levels = [phase.metrics.get(metric, NOTHING).mean for phase in summary.phases]
-            if any(level is not None for level in levels):  # runs of before have none
+            if known:
                 shown.add_row(title, *("–" if level is None else f"{level:.2f}" for level in levels), style="dim")
+            continue
+        if metric == "ievalm_sr" and not known:
             continue
         cells = [mean_over_interval(phase.metrics.get(metric, NOTHING)) for phase in summary.phases]
         if summary.differences:

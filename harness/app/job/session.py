@@ -14,6 +14,7 @@ import trio
 
 from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.evaluation.metrics import first_return
+from harness.app.evaluation.protocol import turn_limit, within
 from harness.app.job.outcomes import Outcomes
 from harness.app.job.watch import Watch
 from harness.app.settings.config import Config
@@ -79,7 +80,7 @@ class Session:
                 policy_version=version_of(index),
                 scenario=scenario,
                 seed=episode_seed(self.config, scenario),
-                max_turns=self.config.conversation.max_turns,
+                max_turns=turn_limit(self.config, phase),
             )
             for index, scenario in enumerate(scenarios)
         ]
@@ -110,7 +111,12 @@ class Session:
             cast = self.players.cast(job.policy_version, evaluating=job.phase != TRAIN)
             self.progress.live = tally.live
             return await converse(
-                job, cast, threshold=self.config.reward.threshold, record=self.record, spent=self.players.spent
+                job,
+                cast,
+                threshold=self.config.reward.threshold,
+                record=self.record,
+                spent=self.players.spent,
+                within=within(self.config, job.phase),
             )
 
         async def failed(job: EpisodeStarted, failure: Failure) -> None:

@@ -12,6 +12,7 @@ from harness.app.evaluation.cautions import cautions_of
 from harness.app.evaluation.decisions import decisions_of, world_of
 from harness.app.evaluation.floors import NOTE, floor_measures
 from harness.app.evaluation.metrics import Measure, headline
+from harness.app.evaluation.protocol import BIASES, protocol_measures
 from harness.app.evaluation.readings import readings_of
 from harness.app.evaluation.serving import ServingReport, serving_table
 from harness.app.evaluation.statistics import ONE_RUN
@@ -34,7 +35,10 @@ def measures_of(config: Config, inputs: Inputs) -> dict[str, Measure]:
     """The headline measures with the settings of this run, and the floors of recall."""
     return headline(
         graph=inputs.graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
-    ) | floor_measures(inputs.graph, inputs.popular)
+    ) | {
+        **floor_measures(inputs.graph, inputs.popular),
+        **protocol_measures(config, inputs.graph, inputs.popular),
+    }
 
 
 def summarize(
@@ -85,10 +89,11 @@ def show(summary: Summary, console: Console) -> None:
         console.print(Text(f"WARNING: {caution}"))
     if summary.failed:
         console.print(Text(f"FAILED: {summary.failed}."))
+    biases = f"{BIASES} " if any("ievalm_sr" in phase.metrics for phase in summary.phases) else ""
     incomplete = "" if summary.complete or summary.failed else "INCOMPLETE: some episodes are missing. "
     console.print(
         Text(
-            f"{incomplete}{ONE_RUN} {NOTE} Seed {summary.seed}. "
+            f"{incomplete}{ONE_RUN} {NOTE} {biases}Seed {summary.seed}. "
             f"Tokens {sum(u.prompt_tokens + u.completion_tokens for u in summary.tokens.values()):,}, "
             f"{summary.seconds:.0f} s. World: {summary.world}."
             + (f" Decisions: {summary.decisions}." if summary.decisions else "")

@@ -14,6 +14,7 @@ import trio
 
 from harness.app.console.progress import CONVERSATIONS, Progress
 from harness.app.evaluation.log_check import refuse_another_log
+from harness.app.evaluation.protocol import within
 from harness.app.identity.manifest import config_of, read_manifest, refuse_other_files
 from harness.app.job.summaryfile import read_summary
 from harness.app.settings.config import Config
@@ -155,7 +156,14 @@ async def _play(
     started = logged.started
     cast = players.cast(started.policy_version, evaluating=started.phase != TRAIN)
     try:
-        await converse(started, cast, threshold=run.config.reward.threshold, record=record, spent=players.spent)
+        await converse(
+            started,
+            cast,
+            threshold=run.config.reward.threshold,
+            record=record,
+            spent=players.spent,
+            within=within(run.config, started.phase),
+        )
         outcome: Outcome = build(events)
     except NotRecorded as departure:
         outcome = departure

@@ -17,10 +17,11 @@ from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, series_colour
 from harness.app.evaluation.decisions import decisions_of
 from harness.app.evaluation.floors import FLOORS, SHARED, floor_name
+from harness.app.evaluation.protocol import BIASES
 from harness.app.grid.comparison.figures import FIGURES
 from harness.app.grid.comparison.plan import ComparisonFile, SystemCell
 from harness.app.grid.comparison.results import GROUPED, Comparison, Row
-from harness.app.grid.comparison.tables import TABLE_IV, TABLE_V, name_of, own_floor, verdict
+from harness.app.grid.comparison.tables import TABLE_IV, by_ievalm, name_of, own_floor, table_v, verdict
 from harness.app.report.episode_data import EpisodeGroup, episode_data
 from harness.app.report.health import TITLES as FLAWS
 from harness.app.report.html import json_block, render
@@ -57,7 +58,7 @@ def render_comparison(folder: Path) -> str:
             *_decisions(folder, comparison),
         ],
         "headings_iv": list(TABLE_IV.values()),
-        "headings_v": list(TABLE_V.values()),
+        "biases": BIASES if by_ievalm(comparison.rows) else "",
         "datasets": [_dataset(comparison, name) for name in datasets],
         "failed_cells": [(row, seed, why) for row in comparison.rows for seed, why in sorted(row.failed_cells.items())],
         "parts": _parts(comparison),
@@ -101,7 +102,8 @@ def _dataset(comparison: Comparison, name: str) -> dict[str, Any]:
         "name": name,
         "rows": [(name_of(row, rows), row) for row in rows],
         "iv": [_table_row(row, rows, TABLE_IV) for row in rows],
-        "v": [_table_row(row, rows, TABLE_V) for row in rows],
+        "v": [_table_row(row, rows, table_v(rows)) for row in rows],
+        "headings_v": list(table_v(rows).values()),
         "levels": _levels(rows),
         "overview": _figure(rows, rows),
         "scale": _figure(scale, rows),
@@ -125,7 +127,10 @@ def _table_row(row: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> dic
 def _levels(rows: Sequence[Row]) -> list[tuple[str, list[Any]]]:
     """The floors that need no conversation, from the row with the fewest failures (decision 15)."""
     fullest = max(rows, key=lambda row: row.dialogues - row.failed)
-    return [(FLOORS[floor], [fullest.metrics.get(floor_name(floor, metric)) for metric in TABLE_V]) for floor in SHARED]
+    return [
+        (FLOORS[floor], [fullest.metrics.get(floor_name(floor, metric)) for metric in table_v(rows)])
+        for floor in SHARED
+    ]
 
 
 def _figure(shown: Sequence[Row], rows: Sequence[Row]) -> list[tuple[str, Markup]]:

@@ -14,6 +14,7 @@ from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, in_groups, phase_colour, strategy_colours
 from harness.app.evaluation.decisions import world_of as named_by_models
 from harness.app.evaluation.floors import NOTE, with_floors
+from harness.app.evaluation.protocol import BIASES
 from harness.app.evaluation.scales import RATE
 from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.evaluation.statistics import ONE_RUN, Estimate, estimate
@@ -56,6 +57,7 @@ STOP_TITLES = {
     "judge": "success by the judge (r > tau)",
     "user": "ended by the seeker's yes, the judge not yet satisfied",
     "quit": "the user left",
+    "target": "the target was ranked (iEvaLM's protocol)",
     "turns": "turn limit",
     "error": "failed, not scored",
 }
@@ -98,7 +100,7 @@ def render_run(record: RunRecord) -> str:
         "cautions": record.summary.cautions if record.summary is not None else (),
         "digest": record.summary.digest if record.summary is not None else "",
         "checked": record.checked,
-        "intervals": f"{ONE_RUN} {NOTE}",
+        "intervals": " ".join((ONE_RUN, NOTE, *([BIASES] if record.config.evaluation.protocol == "ievalm" else []))),
         "facts": _facts(record),
         "phases": [(phase, title, phase_colour(phase)) for phase, title, _ in by_phase(record)],
         "headline": _headline(record),

@@ -25,6 +25,12 @@ NonNegative = Annotated[float, Meta(ge=0.0, le=1e6)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
+IEVALM_TURNS = 5
+"""T_max of an evaluation by iEvaLM's protocol, where `conversation.max_turns` is not smaller."""
+IEVALM_DEPTH = 50
+"""Films of a ranking among which that protocol looks for the target; its rankings are as long."""
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """The run as a whole."""
 
@@ -235,6 +241,9 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     pool: Literal["final", "development"] = "final"
     """Which held-out goals: settings are chosen on ``development``, and judged on ``final``. Both are drawn by
     ``data.scenario_seed`` and the data alone, and no goal of one is in the other or trains."""
+    protocol: Literal["judge", "ievalm"] = "judge"
+    """Who ends an evaluation's conversation. ``judge``: reward above tau, or the seeker. ``ievalm``: the harness,
+    within 5 turns, as soon as the target is among the first 50 of the ranking; docs/recommend.md names its biases."""
     phases: Annotated[tuple[Phase, ...], Meta(min_length=1)] = ("before", "warmup", "rl")
     """Which of them are played; a planner that does not learn has only ``before``."""
 

@@ -20,7 +20,7 @@ import trio
 
 from experts.actor import Actor
 from experts.entity_index import EntityIndex, build_index
-from experts.fact_retriever import FactRetriever
+from experts.fact_retriever import RANKED, FactRetriever
 from experts.network import NetworkOfExperts
 from experts.planner import PolicyPlanner
 from experts.preference_reasoner import PreferenceReasoner
@@ -28,7 +28,7 @@ from experts.prompted_planner import PromptedPlanner
 from experts.prompts import JudgeRole
 from experts.reward import RewardExpert, RewardMode
 from harness.app.console.progress import Progress
-from harness.app.settings.config import Config, Model
+from harness.app.settings.config import IEVALM_DEPTH, Config, Model
 from harness.app.settings.config import Planner as PlannerConfig
 from harness.app.setup.baselines import BASELINES
 from harness.app.setup.collector import seldom_collected
@@ -296,6 +296,7 @@ async def open_players(
         index,
         retriever_encoder().embed,
         candidates=config.network.candidates,
+        ranked=IEVALM_DEPTH if config.evaluation.protocol == "ievalm" else RANKED,
         ranking=config.network.retriever,
         query=config.network.query,
     )

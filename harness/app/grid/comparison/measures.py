@@ -15,6 +15,7 @@ from harness.app.evaluation.examiner import Reading
 from harness.app.evaluation.floors import FLOOR_MEASURES, floor_measures
 from harness.app.evaluation.metrics import headline
 from harness.app.evaluation.persuasion import PersuasionCounts, count_persuasion, persuasiveness
+from harness.app.evaluation.protocol import IEVALM_MEASURES, protocol_measures
 from harness.app.evaluation.summary import tokens_by_role
 from harness.app.grid.cell import CellResult
 from harness.app.grid.comparison.plan import SystemCell
@@ -50,6 +51,7 @@ MEASURES = (
     "target_recall_1",
     "target_recall_5",
     *FLOOR_MEASURES,
+    *IEVALM_MEASURES,
     "strategy_entropy",
     "tokens",
     "recommender_tokens",
@@ -115,13 +117,13 @@ def measure_cell(
     whole = [episode for episode in episodes if not episode.failed]
     measures = headline(
         graph=graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
-    ) | floor_measures(graph, popular)
+    ) | {**floor_measures(graph, popular), **protocol_measures(config, graph, popular)}
     values: dict[str, dict[str, float | None]] = {name: {} for name in MEASURES}
     for episode in whole:
         found = {name: measure(episode) for name, measure in measures.items()}
         found |= _own(episode, readings.get(episode.id), graph)
         for name in MEASURES:
-            values[name][episode.started.scenario.id] = found[name]
+            values[name][episode.started.scenario.id] = found.get(name)
     usage = tokens_by_role(episodes)
     for episode in episodes:
         if episode.id in readings:

@@ -12,6 +12,7 @@ from rich.text import Text
 from harness.app.drawing.figures import write
 from harness.app.evaluation import floors
 from harness.app.evaluation.decisions import decisions_of, world_of
+from harness.app.evaluation.protocol import BIASES
 from harness.app.grid.cell import Cell, finished
 from harness.app.grid.comparison.cell import TRAININGS
 from harness.app.grid.comparison.figures import comparison_figures
@@ -20,7 +21,7 @@ from harness.app.grid.comparison.plan import Plan, Training
 from harness.app.grid.comparison.planners import checkpoint_of, trained
 from harness.app.grid.comparison.rating_sheet import KEY, SHEET, draw_sheet
 from harness.app.grid.comparison.results import Comparison, summarize
-from harness.app.grid.comparison.tables import groups_csv, latex, main_tables, rows_csv
+from harness.app.grid.comparison.tables import by_ievalm, groups_csv, latex, main_tables, rows_csv
 from harness.app.grid.orders import Order, order_for
 from harness.app.setup.inputs import read_inputs
 from harness.app.setup.wiring import check_models
@@ -96,6 +97,7 @@ class ComparisonRoom:
             for table in main_tables(comparison, paper.width):
                 paper.print(table)
             note = NOTE.format(reference=plan.title(comparison.reference), floors=floors.NOTE, world=comparison.world)
+            note += f" {BIASES}" if by_ievalm(comparison.rows) else ""
             incomplete = "" if comparison.complete else "INCOMPLETE: some cells are missing. "
             seeds = "" if len(comparison.seeds) > 1 else "ONE SEED: intervals speak of the scenarios only. "
             console.print(Text(incomplete + seeds + note), soft_wrap=True)

@@ -46,6 +46,8 @@ TABLE_V = {
     "target_recall_5": "target\nR@5",
 }
 """Recommendation, by the attribute protocol and by the strict target."""
+IEVALM = {"ievalm_sr": "iEvaLM\nSR@50"}
+"""Beside them where cells were played by iEvaLM's protocol."""
 _FRAME, _CELL = 32, 13
 """Columns of a terminal that names and counts take, and that a value with its interval takes."""
 WORSE = "†"
@@ -68,7 +70,7 @@ def main_tables(comparison: Comparison, width: int) -> list[Table]:
         rows = [row for row in comparison.rows if row.dataset == dataset]
         for part, columns in _parts(TABLE_IV, per):
             shown.append(_table(f"Table IV, conversation ({dataset}){part}", rows, columns))
-        for part, columns in _parts(TABLE_V, per):
+        for part, columns in _parts(table_v(rows), per):
             recommendation = _table(f"Table V, recommendation ({dataset}){part}", rows, columns)
             recommendation.add_section()
             for floor in SHARED:
@@ -78,6 +80,16 @@ def main_tables(comparison: Comparison, width: int) -> list[Table]:
         for part, costs in _parts(_costs(rows), per):
             shown.append(_plain_table(f"Cost and faults ({dataset}){part}", rows, costs))
     return shown
+
+
+def table_v(rows: Iterable[Row]) -> dict[str, str]:
+    """The columns of Table V for these rows."""
+    return TABLE_V | (IEVALM if by_ievalm(rows) else {})
+
+
+def by_ievalm(rows: Iterable[Row]) -> bool:
+    """Whether a row has numbers of iEvaLM's protocol."""
+    return any(name in row.metrics and row.metrics[name].n for row in rows for name in IEVALM)
 
 
 def _parts(columns: Mapping[str, T], per: int) -> list[tuple[str, dict[str, T]]]:
@@ -223,7 +235,7 @@ def latex(comparison: Comparison) -> str:
     parts = [f"% {_escape(comparison.world)}", "% bold / dagger: better / worse than the reference, p < .05 (Holm)"]
     for dataset in dict.fromkeys(row.dataset for row in comparison.rows):
         rows = [row for row in comparison.rows if row.dataset == dataset]
-        for caption, columns in (("Conversation", TABLE_IV), ("Recommendation", TABLE_V)):
+        for caption, columns in (("Conversation", TABLE_IV), ("Recommendation", table_v(rows))):
             parts.append(_latex_table(f"{caption}, {dataset}", rows, columns))
     return "\n".join(parts) + "\n"
 
@@ -242,7 +254,7 @@ def _latex_table(caption: str, rows: Sequence[Row], columns: Mapping[str, str]) 
         cells = [_escape(name_of(row, rows)), *(_latex_cell(row, metric) for metric in columns)]
         cells.append(f"{row.dialogues - row.failed} ({row.failed})")
         lines.append(rf"{' & '.join(cells)} \\")
-    for floor in SHARED if columns is TABLE_V else ():
+    for floor in SHARED if "recall_1" in columns else ():
         levels = [_level(rows, floor_name(floor, metric)).replace(MISSING, "--") for metric in columns]
         lines.append(rf"{' & '.join([FLOORS[floor], *levels, ''])} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
