@@ -253,6 +253,30 @@ def test_no_film_of_redial_is_taken_for_one_of_another_year(redial: KnowledgeGra
             assert redial.find(f"{item.title} ({other})") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Get Out of here!", False),
+        ("Get Out more often.", False),
+        ("The Thing is, I want a comedy.", False),
+        ("The Thing is that I have seen it all.", False),
+        ("Well. The Thing about horror is that it scares me.", False),
+        ("The Thing I like is a good laugh.", False),
+        ("The Thing is a classic.", True),
+        ("The Thing was scary!", True),
+        ("Get Out is so good.", True),
+        ("Get Out and Us are both by Jordan Peele.", True),
+        ("The Thing. I loved it.", True),
+        ("I loved Get Out of all his films.", True),
+        ("Get Out (2017) of course.", True),
+        ('"The Thing" is what I want.', True),
+    ],
+)
+def test_a_title_that_opens_everyday_sentences_needs_words_about_a_film_there(text: str, named: bool) -> None:
+    index = TitleIndex([*map(_item, ("Get Out (2017)", "The Thing (1982)", "Us (2019)"))])
+    assert bool({"Get Out (2017)", "The Thing (1982)"} & set(index.named(text))) is named
+
+
 def test_the_kinds_of_the_shared_cases() -> None:
     path = SHARED / "cases" / "titles.tsv"
     if not path.exists():

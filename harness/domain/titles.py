@@ -13,7 +13,8 @@ punctuation and kind of apostrophe; ``&`` is ``and``; a hyphenated word may be w
 3. *Bare*, title of two words or more, an article counted: the one film of the title, if its words are capitalised
    (function words inside of it may be small; so may the article before two words, ``the Dark Knight``), at least one
    of them where no sentence begins, and if it is no part of a longer capitalised name, no sequel (``Alien 3``), no
-   person of the records, and no everyday name (``New York``).
+   person of the records, and no everyday name (``New York``). A title that is also how a sentence of everyday talk
+   begins (``The Thing is, ...``, ``Get Out of here``) needs words about a film behind it there.
 4. *A bare single word* names nothing, capitalised or not: ``Mom``, ``Taken``, ``Friday`` and ``Frozen`` are words and
    names first. A title without letters (``1922``, ``300``, ``(2015)``, ``!!!``) needs its year in brackets, or
    quotation marks.
@@ -75,6 +76,24 @@ _EVERYDAY = frozenset(
     )
 )  # fmt: skip
 """Capitalised phrases of everyday talk."""
+_OPENINGS = frozenset(
+    (
+        "the thing", "get out", "the one", "the way", "the game", "the other", "the others", "the rest", "the best",
+        "the end", "the point", "the help", "the fact", "the whole", "the call", "the day", "the day after", "the gift",
+        "what if", "in time", "about time", "good time", "big time", "right now", "this is it", "it follows", "no way",
+        "say anything", "let me in", "step up", "stand up", "wake up", "all that", "all good things", "you again",
+        "once upon a time", "one day", "some day", "next time", "for once", "if only", "come on", "hold on", "shut up",
+        "knock knock", "that thing", "as if", "at first sight", "for keeps", "going in style", "look who's talking",
+    )
+)  # fmt: skip
+"""Titles that are also how a sentence of everyday talk begins."""
+_ABOUT_A_FILM = re.compile(
+    r"\s*(?:$|[.!?;:)\]\"”»\n]|,\s|[-–—]"
+    r"|(?:is|was)\s+(?!(?:that|how|what|why|to|i|we|you|my|there|when|if|where)\b)\w"
+    r"|(?:has|had|looks|sounds|seems|stars|starring|scared|made me|felt|came|comes|directed|and|or|by|sequel|film|movie"
+    r"|remake|trailer)\b)"
+)
+"""What follows one of these that is a film: "The Thing is a classic", not "The Thing is, ..." nor "Get Out of here"."""
 
 
 class Mention(NamedTuple):
@@ -261,6 +280,8 @@ class TitleIndex:
         called = here.called and here.capitalised
         if not called and (here.follows_name or " ".join(here.form) in self._names or not here.written_as_title):
             return None
+        if not called and here.opens_a_phrase:
+            return None
         return Mention(here.start, here.end, item.id)
 
     def _signs_in(self, text: str) -> Iterator[Mention]:
@@ -408,6 +429,12 @@ class _Place:
             if word.text[0].islower() and not small:
                 return False
         return any(word.text[0].isalpha() and not self._begins(word) for word in title if not word.text[0].islower())
+
+    @property
+    def opens_a_phrase(self) -> bool:
+        """Whether it may as well be the everyday words that a sentence begins with."""
+        everyday = " ".join(self.form) in _OPENINGS and self._begins(self._title[0])
+        return everyday and _ABOUT_A_FILM.match(self.text, self.end) is None
 
     def _begins(self, word: _Word) -> bool:
         before = self.text[: word.start].rstrip(" ")
