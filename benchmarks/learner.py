@@ -45,8 +45,9 @@ TOLERANCE = 1e-4
 _DIALOGUES = Path(__file__).parents[1] / "fixtures" / "inspired_synthetic.tsv"
 
 
-def padded(model: Any, texts: Sequence[Tokens]) -> Tensor:
+def padded(model: Any, texts: Sequence[Tokens], dtype: str) -> Tensor:
     """What `learner.segments.pooled_batch` gives, from one batch in the order given."""
+    assert dtype == "float32"
     longest = max(map(len, texts))
     ids = torch.stack([torch.nn.functional.pad(text.ids, (0, longest - len(text))) for text in texts])
     weights = torch.stack([torch.nn.functional.pad(text.weights, (0, longest - len(text))) for text in texts])

@@ -119,7 +119,7 @@ async def at_work(
     planner = planner_of(config, inputs.strategies)
     assert planner is not None
     versions.publish(0, planner)
-    index = index_of(inputs, lambda done, total: None)
+    index = index_of(config, inputs, lambda done, total: None)
     client = OpenAIChat(
         base_url,
         model,

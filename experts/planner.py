@@ -2,7 +2,8 @@
 
 The inverse CDF turns the distribution and one uniform per (conversation, turn) into a choice, so a scenario gets the
 same random numbers under every policy. States go through the policy one at a time, because a padded batch changes the
-last bits of a forward pass and with them the digest of a run. A batch only saves trips to the worker thread.
+last bits of a forward pass and with them the digest of a run; a batch only saves trips to the worker thread. A policy
+that gives a state the same bits in every company (`Together`) is asked for all of a version's states at once.
 Left out: the policies (``learner.policy``) and their versions' life (``learner.reinforce``).
 """
 
@@ -15,7 +16,7 @@ from itertools import accumulate
 from harness.core import seeds
 from harness.core.errors import ExpertError
 from harness.core.messages import Decision, State, Struct
-from harness.core.seams import Immediate, Policy
+from harness.core.seams import Immediate, Policy, Together
 from harness.domain.strategies import Strategy
 
 _SUM_TOLERANCE = 1e-6
@@ -42,18 +43,32 @@ class PolicyPlanner:
         Returns:
             For each query, in order, its decision, or the error of that query.
         """
-        return tuple(self._decide(query) for query in batch)
+        versions = dict.fromkeys(query.policy_version for query in batch)
+        found: dict[int, Decision | ExpertError] = {}
+        for version in versions:
+            rows = [row for row, query in enumerate(batch) if query.policy_version == version]
+            asked = [batch[row] for row in rows]
+            found.update(zip(rows, self._decide(self._policy_at(version), asked), strict=True))
+        return tuple(found[row] for row in range(len(batch)))
 
     def blocks(self, batch: Sequence[PlannerQuery]) -> bool:
         """Whether `decide` would block the event loop; one query shows it, as all versions of a run are of one kind."""
         return not isinstance(self._policy_at(batch[0].policy_version), Immediate)
 
-    def _decide(self, query: PlannerQuery) -> Decision | ExpertError:
+    def _decide(self, policy: Policy, queries: Sequence[PlannerQuery]) -> list[Decision | ExpertError]:
+        if isinstance(policy, Together):
+            rows = policy.distributions([query.state for query in queries])
+            return [self._drawn(query, row) for query, row in zip(queries, rows, strict=True)]
+        decided: list[Decision | ExpertError] = []
+        for query in queries:
+            try:
+                decided.append(self._drawn(query, policy.distribution(query.state)))
+            except ExpertError as error:
+                decided.append(error)
+        return decided
+
+    def _drawn(self, query: PlannerQuery, raw: Sequence[float]) -> Decision | ExpertError:
         state = query.state
-        try:
-            raw = self._policy_at(query.policy_version).distribution(state)
-        except ExpertError as error:
-            return error
         probabilities = tuple(float(p) for p in raw)
         problem = _problem(probabilities, len(self._strategies))
         if problem:

@@ -101,11 +101,12 @@ class Checkpoint:
             built = TabularPolicy(self.meta.strategies, max_turns=self.weights["table"].shape[0])
         else:
             built = EncoderPolicy(
-                load(meta.name, meta.dtype),
+                load(meta.name, "float32" if meta.trainable_layers else meta.dtype),
                 self.meta.strategies,
                 trainable_layers=meta.trainable_layers,
                 max_tokens=meta.max_tokens,
                 preferences=meta.preferences,
+                dtype=meta.dtype,
             )
         self.restore(built)
         return built
@@ -256,7 +257,7 @@ def _encoder_meta(policy: TrainablePolicy) -> EncoderMeta | None:
         trainable_layers=policy.trainable_layers,
         max_tokens=policy.max_tokens,
         preferences=policy.preferences,
-        dtype=policy.encoder.dtype,
+        dtype=policy.dtype,
     )
 
 

@@ -10,7 +10,10 @@ others apart. So a frozen encoder has a second head, for rewards, whose logits a
 states of the first update and its weights start at zero. The head that imitates people stays as the warm-up left it.
 
 Bitwise: one state runs alone, in fp32, and the softmax in float64; ``log_probabilities`` uses the very same steps, so
-the probabilities of a version can be recomputed to the last bit (one torch thread, same machine type).
+the probabilities of a version can be recomputed to the last bit (one torch thread, same machine type). On a GPU trained
+layers read batches of one fixed shape instead, which a few states fill up with copies: the bits are those of the state,
+whatever company it has. Such a batch is computed again on the way back, so that a step of any size needs the memory of
+one batch.
 """
 
 from __future__ import annotations
@@ -21,12 +24,14 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from harness.core.errors import ConfigError
 from harness.core.messages import State
-from harness.domain.text_encoder import TextEncoder
+from harness.domain.device import CPU
+from harness.domain.text_encoder import Dtype, TextEncoder
 from learner.head import Head
-from learner.segments import SEGMENTS, Tokens, pooled_alone, pooled_batch, tokenize
+from learner.segments import SEGMENTS, Tokens, fixed_shape, pooled_alone, pooled_batch, pooled_fixed, tokenize
 from learner.sentences import SLOTS, Reading, SentenceReader
 from learner.state_features import feature_count, state_features
 from learner.state_text import state_text
@@ -37,8 +42,10 @@ Prepared = tuple[Reading | Tokens, Tensor]
 
 class EncoderPolicy:
     """Encoder and linear head. ``trainable_layers``: how many of the encoder's top layers learn; all of them, and the
-    embeddings too, where it equals their number. The encoder given is never changed: trained layers are copies.
-    ``max_tokens`` and ``preferences`` are of the text that such layers read."""
+    embeddings too, where it equals their number. The encoder given is never changed: trained layers are copies, and
+    they and the heads live where it lives. ``max_tokens`` and ``preferences`` are of the text that such layers read,
+    ``dtype`` is what they compute with (their weights are float32), ``fixed`` whether they read batches of one shape:
+    by default on a GPU."""
 
     def __init__(
         self,
@@ -48,6 +55,8 @@ class EncoderPolicy:
         trainable_layers: int,
         max_tokens: int,
         preferences: bool = False,
+        dtype: Dtype = "float32",
+        fixed: bool | None = None,
     ) -> None:
         self.encoder = encoder
         self.strategies = strategies
@@ -56,6 +65,10 @@ class EncoderPolicy:
         self.preferences = preferences
         self._reader = SentenceReader(encoder)
         frozen = trainable_layers == 0
+        self.device = encoder.device
+        self.dtype: Dtype = encoder.dtype if frozen else dtype
+        self._shape = fixed_shape(max_tokens, encoder.max_tokens)
+        self._fixed = not frozen and (self.device.type != CPU if fixed is None else fixed)
         self.model = encoder.model if frozen else _with_trainable_top(encoder, trainable_layers)
         self._heads = [
             Head(
@@ -64,7 +77,7 @@ class EncoderPolicy:
                 parts=SLOTS if frozen else SEGMENTS,
                 width=encoder.width,
                 sentences=frozen,
-            )
+            ).to(self.device)
             for _ in range(2 if frozen else 1)
         ]
         self._learns = self._heads[0]
@@ -76,12 +89,18 @@ class EncoderPolicy:
         return tokenize(self.encoder, state_text(state, preferences=self.preferences), self.max_tokens), numbers
 
     def distribution(self, state: State) -> tuple[float, ...]:
+        return self.distributions([state])[0]
+
+    def distributions(self, states: Sequence[State]) -> list[tuple[float, ...]]:
         with torch.no_grad():
-            return tuple(self._log_probabilities(*self._alone(self.prepare(state))).exp().tolist())
+            prepared = [self.prepare(state) for state in states]
+            return [tuple(row) for row in self.log_probabilities(prepared).exp().tolist()]
 
     def log_probabilities(self, prepared: Sequence[Prepared], *, batched: bool = False) -> Tensor:
         if not prepared:
             return torch.zeros(0, len(self.strategies), dtype=torch.float64)
+        if self._fixed:
+            return self._in_fixed_batches(prepared)
         if batched:
             return self._log_probabilities(*self._together(prepared))
         return torch.stack([self._log_probabilities(*self._alone(one)) for one in prepared])
@@ -92,14 +111,14 @@ class EncoderPolicy:
         if not prepared:
             return torch.zeros(0, head.blocks[-1] if self.trainable_layers else sum(head.blocks))
         if self.trainable_layers:
-            return head.number_inputs(torch.stack([numbers for _, numbers in prepared]))
+            return head.number_inputs(self._numbers(prepared))
         return head.inputs(*self._together(prepared))
 
     def fit_inputs(self, prepared: Sequence[Prepared]) -> None:
         """Fit the inputs of the head that learns now on these states, while it is still zero (see `Head.fit`)."""
         with torch.no_grad():
             said = [text.newest for text, _ in prepared if isinstance(text, Reading)]
-            self._learns.fit(*self._together(prepared), torch.cat(said) if said else None)
+            self._learns.fit(*self._together(prepared), torch.cat(said).to(self.device) if said else None)
 
     def learn_from_rewards(self) -> None:
         self._learns = self._heads[-1]
@@ -145,15 +164,38 @@ class EncoderPolicy:
             logits = logits + head.logits(text, numbers)
         return torch.log_softmax(logits.double(), dim=-1)
 
+    def _in_fixed_batches(self, prepared: Sequence[Prepared]) -> Tensor:
+        rows, _ = self._shape
+        parts = [prepared[start : start + rows] for start in range(0, len(prepared), rows)]
+        if not torch.is_grad_enabled():
+            return torch.cat([self._fixed_batch(part) for part in parts])
+        again: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
+        return torch.cat([checkpoint(self._fixed_batch, part, **again) for part in parts])
+
+    def _fixed_batch(self, part: Sequence[Prepared]) -> Tensor:
+        texts, numbers = self._together(part)
+        # A head's product with few columns rounds a row by its place, so each row goes through it alone.
+        return torch.stack([self._log_probabilities(*row) for row in zip(texts, numbers, strict=True)])
+
     def _alone(self, prepared: Prepared) -> tuple[Tensor, Tensor]:
         text, numbers = prepared
-        return text.slots if isinstance(text, Reading) else pooled_alone(self.model, text), numbers
+        read = text.slots if isinstance(text, Reading) else pooled_alone(self.model, text, self.dtype)
+        return read.to(self.device), numbers.to(self.device)
 
     def _together(self, prepared: Sequence[Prepared]) -> tuple[Tensor, Tensor]:
         tokens = [text for text, _ in prepared if isinstance(text, Tokens)]
         slots = [text.slots for text, _ in prepared if isinstance(text, Reading)]
-        texts = pooled_batch(self.model, tokens) if tokens else torch.stack(slots)
-        return texts, torch.stack([numbers for _, numbers in prepared])
+        if slots:
+            return torch.stack(slots).to(self.device), self._numbers(prepared)
+        if not self._fixed:
+            return pooled_batch(self.model, tokens, self.dtype), self._numbers(prepared)
+        rows, _ = self._shape
+        parts = [tokens[start : start + rows] for start in range(0, len(tokens), rows)]
+        texts = torch.cat([pooled_fixed(self.model, part, self._shape, self.dtype)[: len(part)] for part in parts])
+        return texts, self._numbers(prepared)
+
+    def _numbers(self, prepared: Sequence[Prepared]) -> Tensor:
+        return torch.stack([numbers for _, numbers in prepared]).to(self.device)
 
     def _trained(self) -> dict[str, Tensor]:
         if self.trainable_layers == 0:

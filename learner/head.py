@@ -73,7 +73,7 @@ class Head:
             spreads = [float(block.square().sum(dim=1).mean().sqrt()) for block in blocks]
             scales = [1.0 / spread if spread > _NO_SPREAD else 1.0 for spread in spreads]
             self._scale = torch.cat(
-                [torch.full((block.shape[1],), scale) for block, scale in zip(blocks, scales, strict=True)]
+                [rows.new_full((block.shape[1],), scale) for block, scale in zip(blocks, scales, strict=True)]
             )
             if self._projection is None:
                 return  # pooled segments are of layers that learn: what moves must not be cut where it once was
@@ -92,6 +92,13 @@ class Head:
             "inputs.high": self._high,
         }
         return found if self._projection is None else found | {"inputs.projection": self._projection}
+
+    def to(self, device: torch.device) -> Head:
+        """Itself, with everything it holds on a device."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.detach().to(device).requires_grad_(value.requires_grad))
+        return self
 
     def snapshot(self) -> Head:
         """An independent copy."""

@@ -2,8 +2,9 @@
 
 One forward pass, three means over its token states: what was said last decides the next strategy more than all that
 was said before, and in a single mean it hardly counts (5-fold on INSPIRED's dev split, frozen MiniLM: NLL 2.15 against
-2.22). A text runs alone at exact length, which gives the same bits whoever asks; `pooled_batch` is the faster path for
-training, in batches of similar length, equal up to rounding.
+2.22). On a CPU a text runs alone at exact length, which gives the same bits whoever asks; `pooled_batch` is the faster
+path for training, in batches of similar length, equal up to rounding. On a GPU `pooled_fixed` runs batches of one
+shape, so that a text's bits do not depend on its company.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from harness.domain.text_encoder import TextEncoder
+from harness.domain.text_encoder import Dtype, TextEncoder
 from learner.state_text import Span, StateText
 
 SEGMENTS = 3
@@ -24,6 +25,11 @@ BATCH_TOKENS = 2048
 """Padded tokens in one training batch: 16 states of 128 tokens; more is not faster on a CPU and costs memory."""
 BATCH_COST = 64
 """What one more batch costs beside its tokens, in tokens, on a CPU."""
+FIXED_TOKENS = 1024
+"""Padded tokens in one batch of fixed shape. RoBERTa keeps .7 MB a token for the way back, beside the 2.5 GB of its
+weights, gradients, moments and reference; with more, an update does not fit 4 GiB."""
+_MULTIPLE = 8
+"""Lengths that attention kernels like."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +59,38 @@ def _inside(offset: Span, span: Span) -> bool:
     return span[0] <= start < end <= span[1]  # special tokens are empty and belong to the whole only
 
 
-def pooled_alone(model: Any, tokens: Tokens) -> Tensor:
-    """(SEGMENTS * H,): unit vectors side by side, of one text at its exact length."""
+def pooled_alone(model: Any, tokens: Tokens, dtype: Dtype = "float32") -> Tensor:
+    """(SEGMENTS * H,): unit vectors side by side, of one text at its exact length. ``dtype``: of the computation."""
     device = next(model.parameters()).device
-    hidden = model(input_ids=tokens.ids[None].to(device)).last_hidden_state[0].float()
+    hidden = _hidden(model, dtype, input_ids=tokens.ids[None].to(device))[0]
     return torch.nn.functional.normalize(tokens.weights.to(device) @ hidden, dim=-1).flatten()
 
 
-def pooled_batch(model: Any, texts: Sequence[Tokens]) -> Tensor:
+def fixed_shape(max_tokens: int, limit: int) -> tuple[int, int]:
+    """(texts, tokens) of every batch of `pooled_fixed`; ``limit``: of the model, whatever ``max_tokens`` wishes."""
+    length = min(-(-max_tokens // _MULTIPLE) * _MULTIPLE, limit)
+    return max(1, FIXED_TOKENS // length), length
+
+
+def pooled_fixed(model: Any, texts: Sequence[Tokens], shape: tuple[int, int], dtype: Dtype = "float32") -> Tensor:
+    """(R, SEGMENTS * H) for at most R texts in a batch of ``shape`` (R, L); rows without a text repeat the first."""
+    device = next(model.parameters()).device
+    rows, length = shape
+    filled = [*texts, *[texts[0]] * (rows - len(texts))]
+    ids = torch.full(shape, int(getattr(model.config, "pad_token_id", None) or 0))
+    weights = torch.zeros(rows, SEGMENTS, length)
+    real = torch.zeros(shape, dtype=torch.bool)
+    for row, text in enumerate(filled):
+        ids[row, : len(text)], weights[row, :, : len(text)], real[row, : len(text)] = text.ids, text.weights, True
+    mask = real.to(device)
+    if model.config._attn_implementation == "sdpa":
+        # Given whole, a mask is never left out where no row is padded, which would be another kernel and other bits.
+        mask = mask[:, None, None, :]
+    hidden = _hidden(model, dtype, input_ids=ids.to(device), attention_mask=mask)
+    return torch.nn.functional.normalize(weights.to(device) @ hidden, dim=-1).flatten(1)
+
+
+def pooled_batch(model: Any, texts: Sequence[Tokens], dtype: Dtype = "float32") -> Tensor:
     """(N, SEGMENTS * H) for N texts, in the order given; batches hold texts of similar length."""
     device = next(model.parameters()).device
     # One look-up for all: each one's gradient is as large as the whole vocabulary.
@@ -71,11 +101,19 @@ def pooled_batch(model: Any, texts: Sequence[Tokens]) -> Tensor:
         inputs = pad_sequence([words_by_text[i] for i in group], batch_first=True)
         mask = pad_sequence([torch.ones(len(texts[i]), dtype=torch.long) for i in group], batch_first=True)
         weights = pad_sequence([texts[i].weights.T for i in group], batch_first=True).transpose(1, 2)
-        hidden = model(inputs_embeds=inputs, attention_mask=mask.to(device)).last_hidden_state.float()
+        hidden = _hidden(model, dtype, inputs_embeds=inputs, attention_mask=mask.to(device))
         pooled = torch.nn.functional.normalize(weights.to(device) @ hidden, dim=-1).flatten(1)
         for row, i in enumerate(group):
             rows[i] = pooled[row]
     return torch.stack([row for row in rows if row is not None])
+
+
+def _hidden(model: Any, dtype: Dtype, **inputs: Tensor) -> Tensor:
+    """The token states, float32. With ``bfloat16`` the products alone have it: weights that learn stay float32."""
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bfloat16"):
+        states: Tensor = model(**inputs).last_hidden_state.float()
+    return states
 
 
 def _similar(texts: Sequence[Tokens]) -> list[list[int]]:

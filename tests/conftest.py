@@ -1,7 +1,11 @@
-"""Settings for all tests (hypothesis judges properties, never this machine's speed), and what many files share."""
+"""Settings for all tests (hypothesis judges properties, never this machine's speed), and what many files share.
+
+Only tests marked ``gpu`` see one: the others know digests of the CPU.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +15,11 @@ from support.world import World
 
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "gpu" not in config.getoption("-m").replace("not gpu", ""):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session")

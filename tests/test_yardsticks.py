@@ -119,7 +119,6 @@ def test_only_the_phases_that_are_asked_for_are_played(tmp_path, overrides, play
         (['evaluation.phases=["rl"]', "planner.kind=uniform"], r"evaluation\.phases: a planner of kind 'uniform'"),
         (["evaluation.phases=[]"], r"evaluation\.phases"),
         (["planner.kind=fixed"], r"planner\.strategy: a fixed planner needs"),
-        (["planner.dtype=bfloat16", "planner.trainable_layers=1"], r"planner\.dtype: encoder layers that learn"),
     ],
 )
 def test_settings_that_do_not_go_together_are_named(overrides, message):

@@ -8,7 +8,7 @@ only `harness.core.errors.ExpertError` (this turn failed), `RunStopped` (the run
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.core.messages import (
     ChatReply,
@@ -90,6 +90,15 @@ class Policy(Protocol):
         Returns:
             One probability for each of the run's strategies, in their order; they sum to 1.
         """
+        ...
+
+
+@runtime_checkable
+class Together(Protocol):
+    """A `Policy` that answers for many states at once, where that is quicker than one after the other."""
+
+    def distributions(self, states: Sequence[State]) -> Sequence[Sequence[float]]:
+        """`Policy.distribution` of each state, with the same bits, whichever states are asked together."""
         ...
 
 

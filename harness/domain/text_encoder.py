@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import InputError
+from harness.domain.device import CPU, device_of
 
 Dtype = Literal["float32", "bfloat16"]
 MINILM = "minilm"
@@ -58,6 +59,11 @@ class TextEncoder:
         # The Rust tokenizer holds its truncation setting as state, so two threads must not set it at the same time.
         self._tokenizing = threading.Lock()
 
+    @property
+    def device(self) -> Any:
+        """The `torch.device` of its weights."""
+        return next(self.model.parameters()).device
+
     def tokens(self, text: str, max_tokens: int | None = None) -> tuple[list[int], list[tuple[int, int]]]:
         """The tokens of a text, special tokens included, cut at the end.
 
@@ -79,35 +85,35 @@ class TextEncoder:
         import torch
 
         ids, _ = self.tokens(text)
-        device = next(self.model.parameters()).device
         with torch.inference_mode():
             # Without a mask: the text runs alone, so there is no padding to hide.
-            hidden = self.model(input_ids=torch.tensor([ids], device=device)).last_hidden_state[0].float()
+            hidden = self.model(input_ids=torch.tensor([ids], device=self.device)).last_hidden_state[0].float()
             vector: NDArray[np.float32] = torch.nn.functional.normalize(hidden.mean(dim=0), dim=0).cpu().numpy()
         return vector
 
 
-def load_encoder(name: str | Path = MINILM, dtype: Dtype = "float32") -> TextEncoder:
+def load_encoder(name: str | Path = MINILM, dtype: Dtype = "float32", device: str = CPU) -> TextEncoder:
     """Load an encoder.
 
     Args:
         name: ``minilm`` (the packaged model), a local folder in the save_pretrained layout, or a hub id ``owner/name``.
         dtype: of the weights in memory; bfloat16 differs from float32 in the third digit of a vector's entries.
+        device: where the weights live, as `harness.domain.device.device_of` reads it.
 
     Raises:
-        InputError: there is no such model, its weights are not safetensors or do not fill the architecture, or the
-            packaged file is not the pinned one.
+        InputError: there is no such device or model, its weights are not safetensors or do not fill the architecture,
+            or the packaged file is not the pinned one.
     """
-    name = str(name)
+    name, place = str(name), device_of(device)
     if name == MINILM:
         folder = _packaged_minilm()
-        return _load(name, folder, dtype, pinned=MINILM_SHA256)
+        return _load(name, folder, dtype, place, pinned=MINILM_SHA256)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _load(name, folder, dtype)
+        return _load(name, folder, dtype, place)
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\x00" in name:
         raise InputError(f"encoder {name!r}: there is no such folder")
-    return _load(name, _from_hub(name), dtype)
+    return _load(name, _from_hub(name), dtype, place)
 
 
 def _packaged_minilm() -> Path:
@@ -140,7 +146,7 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _load(name: str, folder: Path, dtype: Dtype, pinned: str | None = None) -> TextEncoder:
+def _load(name: str, folder: Path, dtype: Dtype, place: Any, pinned: str | None = None) -> TextEncoder:
     if not (folder / "config.json").is_file():
         raise InputError(f"encoder {name!r}: the folder holds no config.json")
     if not (folder / _WEIGHTS).is_file() and not (folder / _INDEX).is_file():
@@ -176,7 +182,7 @@ def _load(name: str, folder: Path, dtype: Dtype, pinned: str | None = None) -> T
         raise InputError(f"encoder {name!r}: the weights do not fill the model ({what} is missing or misshapen)")
     if hasattr(model, "pooler"):
         model.pooler = None
-    model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False).to(place)
     return TextEncoder(
         name=name,
         sha256=sha256,

@@ -25,6 +25,7 @@ from harness.app.settings.config import Config, Model
 from harness.app.settings.configfile import load_config
 from harness.core.errors import CheckFailed, HarnessError
 from harness.core.messages import Struct
+from harness.domain.device import AUTO, CPU, device_of
 
 FREE_BYTES = 2 * 1024**3
 """Disk below which a run is at risk: logs and checkpoints of a long run with a trained encoder."""
@@ -55,6 +56,7 @@ def findings(config: Config | None) -> Iterator[Finding]:
     yield from _attempt("packages", _packages)
     yield from _attempt("torch", _torch)
     yield from _attempt("hnswlib", _hnswlib)
+    yield from _attempt("planner", lambda: _device(config.planner.device if config else AUTO))
     yield from _attempt("encoder", lambda: _encoder(config.planner.encoder if config else "minilm"))
     folder = Path(config.run.directory) if config else Path.cwd()
     yield _disk(folder)
@@ -91,8 +93,25 @@ def _torch() -> str:
     from harness.domain.text_encoder import use_one_thread
 
     use_one_thread()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return f"torch {torch.__version__}, {torch.get_num_threads()} thread for acting, GPU: {gpu}"
+    return f"torch {torch.__version__}, {torch.get_num_threads()} thread for acting"
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    device = device_of(wanted)
+    if device.type == CPU:
+        why = ", since torch sees no GPU" if wanted == AUTO else ""
+        return f"the planner lives on the CPU (planner.device = {wanted}{why}), {_memory_gib():.0f} GiB of memory"
+    free, total = (size / 1024**3 for size in torch.cuda.mem_get_info(device))
+    return (
+        f"the planner lives on {device} (planner.device = {wanted}): {torch.cuda.get_device_name(device)}, "
+        f"{free:.1f} of {total:.1f} GiB free; an update of RoBERTa needs 4, beside what model servers take"
+    )
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
 
 
 def _hnswlib() -> str:

@@ -8,6 +8,7 @@ for early stopping). The checkpoint's run directory says which dialogues these a
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -52,7 +53,7 @@ def label_eval(checkpoint: Path, inspired: Path, skip_bad: int | None, console: 
     train, test = labelled_states(trained_on, strategies), labelled_states(dialogues, strategies)
     if not len(test):
         raise InputError(f"{inspired} holds no labelled recommender turn that follows a seeker's message")
-    policy = found.policy(loaded_encoder)
+    policy = found.policy(partial(loaded_encoder, device=config.planner.device))
     predicted = predict(policy, [policy.prepare(state) for state in test.states])
     measures: dict[str, LabelMeasures] = {
         "model": measure(predicted, test),

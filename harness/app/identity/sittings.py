@@ -22,6 +22,7 @@ from harness.core.log import rundir
 from harness.core.log.checkedlines import repair, write_whole
 from harness.core.log.loggedepisodes import read_events
 from harness.core.messages import EpisodeEnded, Struct
+from harness.domain.device import CPU, kind_of, name_of
 
 SITTINGS = "sittings.jsonl"
 _SHOWN = 6
@@ -37,6 +38,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     """Name -> SHA-256 of each file of the scripted world, without docstrings; empty where no model is scripted."""
     versions: dict[str, str]
     """Of Python and the libraries."""
+    device: str = CPU
+    """Where the planner lives, as `harness.domain.device.name_of` says it."""
 
 
 class Sitting(Struct, frozen=True, kw_only=True):
@@ -56,6 +59,7 @@ def identity_of(config: Config, *, compared: bool = False, baseline: bool = Fals
         texts=texts_of(config.data.labels, compared=compared, baseline=baseline),
         world=world_of(config),
         versions=versions_now(),
+        device=name_of(config.planner.device),
     )
 
 
@@ -76,8 +80,10 @@ def read_sittings(folder: Path) -> list[Sitting]:
 def sit_down(folder: Path, first: Identity | None, now: Identity, *, accept_changes: bool) -> list[str]:
     """Record what differs from the sitting before; returns it in sentences, none where nothing does.
 
-    ``first``: of the run's `config.json`; None: begun by a version that recorded none. Raises as `refuse_other_texts`.
+    ``first``: of the run's `config.json`; None: begun by a version that recorded none. Raises as `refuse_other_texts`
+    and `refuse_other_device`.
     """
+    refuse_other_device(folder, first, now)
     refuse_other_texts(folder, first, now, accept_changes=accept_changes)
     before = _last(folder, first)
     if before == now:
@@ -96,6 +102,17 @@ def refuse_other_texts(folder: Path, first: Identity | None, now: Identity, *, a
         raise InputError(
             f"texts or the scripted world have changed since {folder} was last played: {_listed(changed)}; going on "
             "would mix two experiments (--accept-changes does, and records from which episode on)"
+        )
+
+
+def refuse_other_device(folder: Path, first: Identity | None, now: Identity) -> None:
+    """`InputError` where the planner would live on another kind of device: an update made again from the log would
+    reach other weights than those that acted."""
+    before = _last(folder, first)
+    if before is not None and kind_of(before.device) != kind_of(now.device):
+        raise InputError(
+            f"{folder} was begun with its planner on {kind_of(before.device)}, and here it would live on "
+            f"{kind_of(now.device)}, which rounds differently: planner.device says where"
         )
 
 
@@ -120,6 +137,8 @@ def differences(before: Identity | None, now: Identity) -> list[str]:
     ]
     if other:
         said.append(f"other libraries: {', '.join(other)}")
+    if before.device != now.device:
+        said.append(f"another device of the planner: {before.device} -> {now.device}")
     changed = changed_texts(before, now)
     if changed:
         said.append(f"other texts or another world, accepted: {', '.join(changed)}")

@@ -33,7 +33,7 @@ from harness.app.identity.manifest import (
     refuse_other_files,
     refuse_other_format,
 )
-from harness.app.identity.sittings import identity_of, refuse_other_texts, sit_down
+from harness.app.identity.sittings import identity_of, refuse_other_device, refuse_other_texts, sit_down
 from harness.app.job.again import keep_what_the_log_covers, to_play_again, withdraw_failed
 from harness.app.job.derived import lacking
 from harness.app.job.farewell import say_farewell
@@ -159,6 +159,7 @@ def go_on(
             return known
     refuse_other_format(manifest, folder)
     now = identity_of(wanted)
+    refuse_other_device(folder, manifest.identity, now)
     refuse_other_texts(folder, manifest.identity, now, accept_changes=accept_changes)
 
     def sit() -> list[str]:
@@ -260,7 +261,7 @@ async def _at_work(
     versions = PolicyVersions(lag=config.rl.policy_lag)
     versions.publish(UNTRAINED, fixed_planner_of(config, inputs))
     progress.begin("reading the films", len(inputs.graph.items), unit="films")
-    index = await trio.to_thread.run_sync(index_of, inputs, _until_cancelled(progress.advance))
+    index = await trio.to_thread.run_sync(index_of, config, inputs, _until_cancelled(progress.advance))
     if retry_failed:
         if known := summary_to_go_on_from(folder):
             write_summary(folder, msgspec.structs.replace(known, complete=False))

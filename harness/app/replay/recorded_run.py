@@ -183,7 +183,7 @@ async def with_players(
 ) -> AsyncIterator[NetworkPlayers]:
     """The run's players with other models and planner behind them (without one, where only judges are asked)."""
     progress.begin("reading the films", len(run.inputs.graph.items), unit="films")
-    index = await trio.to_thread.run_sync(index_of, run.inputs, progress.advance)
+    index = await trio.to_thread.run_sync(index_of, run.config, run.inputs, progress.advance)
     acting = policy or LoggedPolicy()
     async with open_players(
         config or run.config, run.inputs, models, lambda version: acting, index, progress

@@ -176,8 +176,13 @@ class Planner(Struct, frozen=True, kw_only=True):
     """``rule``: a planner by hand for the scripted world; the second is told the persona and is an upper bound."""
     encoder: str = "minilm"
     """``minilm``, a folder (beginning with ``./``, ``../``, ``/`` or ``~``) or a hub id such as ``roberta-base``."""
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)$")] = "auto"
+    """Where planner and entity index read and where updates are made: ``cpu``, ``cuda``, ``cuda:N``. ``auto``: the
+    first GPU that torch sees, else the CPU. Of which kind it was is kept with the run, which another kind cannot
+    continue."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of a frozen encoder's weights. bfloat16: 2.5 times as fast on a CPU with AMX, slower on one without."""
+    """What the encoder computes with; of layers that learn the weights and their updates stay float32. bfloat16: 2.5
+    times as fast on a CPU with AMX, slower on one without."""
     trainable_layers: Annotated[int, Meta(ge=0, le=48)] = 0
     """Top encoder layers that learn beside the head; 0 keeps the encoder frozen."""
     init: str = ""
@@ -313,7 +318,7 @@ DATA_FILES = (
     "data.knowledge_graph",
 )
 """Keys that name files or folders of data."""
-OPERATIONAL = ("run.directory", "budget", "scheduler", *DATA_FILES)
+OPERATIONAL = ("run.directory", "budget", "scheduler", "planner.device", *DATA_FILES)
 """Keys and tables that no result depends on: a run may be resumed with other values of them. Of data files the content
 counts, not the place: its SHA-256 is kept and compared beside the config."""
 

@@ -127,8 +127,6 @@ def _check_together(config: Config) -> None:
         raise ConfigError("planner.strategy: a fixed planner needs the strategy that it takes, or a planner.schedule")
     if not config.learns and "before" not in config.evaluation.phases:
         raise ConfigError(f"evaluation.phases: a planner of kind {config.planner.kind!r} has only the phase before")
-    if config.planner.dtype != "float32" and config.planner.trainable_layers:
-        raise ConfigError("planner.dtype: encoder layers that learn do so in float32")
 
 
 _SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "AUTH", "CREDENTIAL")

@@ -27,7 +27,7 @@ async def open_playground(
 ) -> AsyncIterator[NetworkPlayers]:
     """The players of a config with one policy for every version; servers that it starts end with the block."""
     progress.begin("reading the films", len(inputs.graph.items), unit="films")
-    index = await trio.to_thread.run_sync(index_of, inputs, progress.advance)
+    index = await trio.to_thread.run_sync(index_of, config, inputs, progress.advance)
     with tempfile.TemporaryDirectory(prefix="rso-play-") as name:
         folder = Path(name)
         (folder / rundir.LOGS).mkdir()

@@ -44,6 +44,7 @@ from harness.core.model.llm import OpenAIChat
 from harness.core.model.retry import RetryPolicy
 from harness.core.model.server import ensure_port_free
 from harness.core.seams import ChatModel, Policy, Recommender, Served
+from harness.domain.device import AUTO, CPU, device_of
 from harness.domain.strategies import Strategy
 from harness.domain.text_encoder import MINILM, Dtype, TextEncoder, load_encoder, use_one_thread
 from learner.encoder_policy import EncoderPolicy
@@ -56,16 +57,20 @@ MAX_BATCH = 64
 INBOX = 4096
 
 
-@lru_cache(maxsize=4)
-def loaded_encoder(name: str, dtype: Dtype = "float32") -> TextEncoder:
+def loaded_encoder(name: str, dtype: Dtype = "float32", device: str = AUTO) -> TextEncoder:
     """A text encoder, loaded once a process; on one torch thread, because two threads change the last bits."""
+    return _loaded(name, dtype, str(device_of(device)))
+
+
+@lru_cache(maxsize=4)
+def _loaded(name: str, dtype: Dtype, device: str) -> TextEncoder:
     use_one_thread()
-    return load_encoder(name, dtype)
+    return load_encoder(name, dtype, device)
 
 
-def retriever_encoder() -> TextEncoder:
+def retriever_encoder(device: str = AUTO) -> TextEncoder:
     """The entity index's encoder: always the packaged MiniLM, which is trained for sentence similarity."""
-    return loaded_encoder(MINILM)
+    return loaded_encoder(MINILM, "float32", device)
 
 
 def planner_of(config: Config, strategies: tuple[Strategy, ...]) -> TrainablePolicy | None:
@@ -84,11 +89,12 @@ def planner_of(config: Config, strategies: tuple[Strategy, ...]) -> TrainablePol
 def _untrained(planner: PlannerConfig, keys: tuple[str, ...]) -> EncoderPolicy:
     """The planner that others of its settings are copied from: the copies share the frozen encoder's results."""
     return EncoderPolicy(
-        loaded_encoder(planner.encoder, planner.dtype),
+        loaded_encoder(planner.encoder, "float32" if planner.trainable_layers else planner.dtype, planner.device),
         keys,
         trainable_layers=planner.trainable_layers,
         max_tokens=planner.max_tokens,
         preferences=planner.preferences,
+        dtype=planner.dtype,
     )
 
 
@@ -119,12 +125,15 @@ def with_given_policy(config: Config) -> Config:
     return msgspec.structs.replace(config, planner=msgspec.structs.replace(config.planner, kind="uniform"))
 
 
-def index_of(inputs: Inputs, progress: Callable[[int, int], None]) -> EntityIndex:
+def index_of(config: Config, inputs: Inputs, progress: Callable[[int, int], None]) -> EntityIndex:
     """The entity index of the run's graph, from the user's cache where it is there; blocks."""
+    encoder = retriever_encoder(config.planner.device)
+    # A GPU rounds differently, so its vectors are others' than the CPU's.
+    rounding = "" if encoder.device.type == CPU else f"-{encoder.device.type}"
     return build_index(
         inputs.graph,
-        retriever_encoder().embed,
-        model_sha256=retriever_encoder().sha256,
+        encoder.embed,
+        model_sha256=f"{encoder.sha256}{rounding}",
         cache_dir=Path(platformdirs.user_cache_dir("rso-harness")) / "entity-index",
         progress=progress,
     )
@@ -158,7 +167,9 @@ def client_of(name: str, model: Model, base_url: str) -> OpenAIChat:
 
 
 def check_models(config: Config) -> None:
-    """`InputError` where a used model cannot be reached: no key, a port in use, no Python for its server."""
+    """`InputError` where a used model cannot be reached (no key, a port in use, no Python for its server), or where
+    the planner's device is not there."""
+    device_of(config.planner.device)
     for name in config.models_in_use:
         model = config.models[name]
         _key_of(name, model)
@@ -294,7 +305,7 @@ async def open_players(
     retriever = FactRetriever(
         inputs.graph,
         index,
-        retriever_encoder().embed,
+        retriever_encoder(config.planner.device).embed,
         candidates=config.network.candidates,
         ranked=IEVALM_DEPTH if config.evaluation.protocol == "ievalm" else RANKED,
         ranking=config.network.retriever,

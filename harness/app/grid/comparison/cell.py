@@ -76,7 +76,7 @@ async def _at_work(
     directory = Path(order.directory)
     scenarios = inputs.held_out[: order.limit]
     policy = await trio.to_thread.run_sync(_policy, cell, config, inputs, directory)
-    index = await trio.to_thread.run_sync(index_of, inputs, progress.advance)
+    index = await trio.to_thread.run_sync(index_of, config, inputs, progress.advance)
     log_path = directory / rundir.EPISODES
     finished = EpisodeIndex(log_path)
     if Outcomes(finished).verdict({PHASE: len(scenarios)}, config.scheduler.fail_on_error):
