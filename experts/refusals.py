@@ -53,17 +53,19 @@ _REFUSES = _said(
     r"\bnot <IT>",
     r"\b(?:anything|everything|something) (?:but|other than) <IT>",
     r"\bno,? (?:thanks|thank you)\b",
-    r"\b(?:something|anything) (?:else|different)\b",
+    r"\b(?:something|anything) (?:else|different)\b(?! (?:about|you)\b)",
     r"\b(?:another|a different|other) (?:one|option|suggestion|pick)s?\b",
     r"\b(?:skip|forget) <IT>",
     r"^\s*(?:hmm?,? ?)?(?:pass|next|nah|nope)\W*$",
-    r"\b(?:do|does)(?:n't| not)(?: really| quite)? (?:fit|appeal|sound|interest|grab|suit|convince)",
-    r"<IT>(?:'s| is| was| looks| sounds| seems)(?: \w+)? (?:boring|dull|awful|terrible|silly|childish|too \w+)\b",
+    r"\b(?:do|does)(?:n't| not)(?: really| quite)? (?:fit|appeal|interest|grab|suit|convince"
+    r"|sound(?! (?:too |so |half )?bad))",
+    r"<IT>(?:'s| is| was| looks| sounds| seems)(?: (?!not\b)\w+)? (?:boring|dull|awful|terrible|silly"
+    r"|childish|too \w+)\b",
     r"\bnot again\b",
 )
 _SEEN = _said(
     r"\b(?:i|we|i've|we've|already|have)(?: (?:have|had|already|just|actually|also|both|recently|probably|definitely"
-    r"|sadly|unfortunately|only|once|really))* (?:seen|saw|watched|rewatched|re-watched)(?: \w+)? ?<IT>",
+    r"|sadly|unfortunately|only|once|really))* (?:seen|saw|watched|rewatched|re-watched)(?: (?!was\b)\w+)? ?<IT>",
     r"\b(?:seen|watched) <IT> (?:already|before|twice|many times|too (?:often|many))",
     r"\balready (?:seen|watched|know|saw)\b",
     r"\bknow (?:it |that one )?already\b",
@@ -78,6 +80,10 @@ _ASKS = _said(
 )
 _MODEL = _said(r"\b(?:like|similar to|such as|along the lines of|as good as|in the style of|reminds? me of)\s+X{2,}")
 _POINTS = _said(r"\b<IT>")
+_KINDS = _said(r"\b(?:movies|films|flicks|stuff|things)\b")
+_ONCE_MORE = _said(
+    r"\b(?:would|could|can|will|i'd|love to|like to|happy to|excited to) (?:\w+ )*(?:watch|see) (?:\w+ )*again\b"
+)
 
 
 class Known(NamedTuple):
@@ -99,6 +105,8 @@ class _Clause(NamedTuple):
     pointed: bool
     """It speaks of what was recommended last."""
     asks: bool
+    again: bool
+    """It would watch what it has seen once more."""
 
 
 class FilmTalk:
@@ -118,6 +126,10 @@ class FilmTalk:
             table = recommended or table
             offered = offered.union(recommended)
             for clause in self._clauses(said, offered):
+                if clause.again:
+                    for item in clause.named or table:
+                        out.pop(item, None)
+                    continue
                 for item in clause.named:
                     if clause.turned:
                         out[item] = None
@@ -148,9 +160,11 @@ class FilmTalk:
             refused = away or _REFUSES.search(clause) is not None
             seen = _SEEN.search(clause) is not None and _NOT_SEEN.search(clause) is None
             asks = _ASKS.search(clause) is not None and _MODEL.search(clause) is None
+            again = _ONCE_MORE.search(clause) is not None
             # "Horror is not for me" speaks of horror, not of the film that was offered.
-            elsewhere = named or (self._graph.attributes_in(clause) and not _POINTS.search(clause))
+            of_kinds = _KINDS.search(clause) is not None or bool(self._graph.attributes_in(clause))
+            elsewhere = bool(named) or (of_kinds and not _POINTS.search(clause))
             pointed = not elsewhere and (refused or seen)
-            found.append(_Clause(named, refused, refused or seen, pointed, asks))
+            found.append(_Clause(named, refused, refused or seen, pointed, asks, again))
             at = end
-        return tuple(clause for clause in found if clause.named or clause.pointed)
+        return tuple(clause for clause in found if clause.named or clause.pointed or clause.again)

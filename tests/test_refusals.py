@@ -81,6 +81,12 @@ def test_a_film_that_is_refused_or_seen_is_out(no: str) -> None:
         "Have you seen it?",
         "I like it when a film is quiet.",
         "I will watch Heat (1995) tonight.",
+        "Actually, it doesn't sound bad.",
+        "I heard it's not too scary.",
+        "Period films are not quite my thing.",
+        "The last film I saw was that one with the dog.",
+        "Is there anything else about it that you enjoyed?",
+        "I've seen it, but I would watch it again.",
         "",
     ],
 )

@@ -68,7 +68,7 @@ _SOUNDS_NEGATIVE = any_of(
     r"n't (?:you|we|there|they|it|i|he|she|that|this)\b",
     r"(?:n't|\bnot|\bnever)(?: \w+)? (?:seen|watched|heard|had)\b",
     r"\bnever (?:disappoints?|fails?|gets? old)\b",
-    r"^\s*(?:oh |well )?(?:no|nope|nah)(?= (?:i|we|it|that|thank|thanks|please|what)\b)",
+    r"^\s*(?:oh |well )?(?:no|nope|nah)(?= (?:i|im|we|it|its|that|thats|thank|thanks|please|what)\b)",
     r"\bmore or less\b",
     r"\bno less\b",
     r"\bwhy (?:do|should|would) (?:we|i) not\b",
