@@ -21,8 +21,8 @@ from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.stances import covered, parts, wanted
 
 QueryRule = Literal["shared", "own"]
-Words = Literal["seeker", "dialogue", "last_two"]
-"""All of the seeker's words, all words of both sides, or the last two messages of the dialogue."""
+Words = Literal["seeker", "last_two"]
+"""All of the seeker's words, or the last two messages of the dialogue, whoever said them."""
 NO_WISH = "a good film"
 """What is searched for where nothing is wished for yet."""
 
@@ -106,8 +106,6 @@ class WishReader:
         history = query.state.history
         if self._rule == "own" and query.words == "last_two":
             return history[-2:]
-        if self._rule == "own" and query.words == "dialogue":
-            return history
         return tuple(utterance for utterance in history if utterance.speaker == "seeker")
 
     def _hear(self, utterance: Utterance, offered: frozenset[str]) -> _Heard:

@@ -180,9 +180,8 @@ def test_the_rule_own_searches_with_the_words_of_the_systems_source() -> None:
 
     own, shared = texts("own"), texts("shared")
     seeker = "A western with Bo Rivers\nthe 1960s\na crime film with Al Pacino"
-    assert shared == {"seeker": seeker, "dialogue": seeker, "last_two": seeker}
+    assert shared == {"seeker": seeker, "last_two": seeker}
     assert own["seeker"] == seeker
-    assert own["dialogue"].count("\n") == 4
     assert own["last_two"] == "Hm\na crime film with Al Pacino"
 
 

@@ -148,6 +148,7 @@ def _turn(move: RecommenderTurn) -> Turn:
         preferences=move.preferences,
         response=move.response,
         recommended=move.recommended,
+        persuasion=move.persuasion,
     )
 
 
@@ -175,4 +176,5 @@ def _transition(
         stop=stop,
         usage=usage,
         timing=timing,
+        persuasion=move.persuasion,
     )

@@ -87,6 +87,21 @@ class Utterance(Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Persuasion(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a system that chooses among strategies of its own did in a turn; RSO's choice is a `Decision`."""
+
+    move: Literal["talk", "recommend", "explain"]
+    """Ask or answer; recommend a film for the first time; explain a film."""
+    named: tuple[str, ...] = ()
+    """Strategies that it named for an explanation, best first."""
+    used: tuple[str, ...] = ()
+    """Those of them that the explanation follows."""
+    opened: tuple[str, ...] = ()
+    """Parts of the film's record (fields of `Item`) that it has read so far, those of this turn among them."""
+    rewrites: int = 0
+    """How often the message was written anew after a critique."""
+
+
 class Turn(Struct, frozen=True, kw_only=True):
     """A turn that has been played: what the recommender did and how the seeker answered (``""``: not yet)."""
 
@@ -95,6 +110,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     response: str
     recommended: tuple[str, ...] = ()
     reply: str = ""
+    persuasion: Persuasion | None = None
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -179,12 +195,15 @@ class RecommenderTurn(Struct, frozen=True, kw_only=True):
 
     response: str
     recommended: tuple[str, ...] = ()
-    """Ids of items named in the response, all of them among the candidates."""
+    """Ids of the items that the response recommends. Where a system is shown candidates, all of them are among these;
+    where it names films from memory, they are those that the graph knows, in the order of naming."""
     ranking: tuple[str, ...] = ()
     """Item ids by the system's own ranking at this turn, best first."""
     decision: Decision | None = None
     preferences: str = ""
     facts: tuple[Fact, ...] = ()
+    """Facts about items that the system has read before it wrote."""
+    persuasion: Persuasion | None = None
 
 
 class SeekerReply(Struct, frozen=True, kw_only=True):
@@ -282,6 +301,7 @@ class Transition(Struct, frozen=True, kw_only=True, tag_field="type", tag="trans
     """By role; tokens are part of the digest, times are not."""
     timing: dict[str, float] = {}
     """Seconds by role."""
+    persuasion: Persuasion | None = None
 
 
 class Failure(Struct, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ _OWN_CHOICE = (
     ("no_strategy", 1.0),
 )
 """What the actor does without a strategy: cumulative shares."""
-_MADE_UP = 0.6
+MADE_UP = 0.6
 """Chance that a fact told without CANDIDATES is taken from another film."""
 _LINE = re.compile(r"\[(\d+)\] (.+)")
 
@@ -75,7 +75,7 @@ def write(sections: Mapping[str, str], dice: Dice, ear: Ear) -> Reply:
     act = _SPOKEN_AS.get(strategy, strategy)
     if act in NAMING:
         listed = sections.get("CANDIDATES", "")
-        film = _choose(listed, history, wishes, dice, ear) if listed else _remember(history, wishes, dice, ear)
+        film = choose(listed, history, wishes, dice, ear) if listed else _remember(history, wishes, dice, ear)
         if film is not None:
             facts = facts_of(film, dice)
             text = dice.pick(TEMPLATES[act], "wording").format(item=ear.spoken(film.name), facts=facts)
@@ -170,9 +170,10 @@ def _standing(history: tuple[Utterance, ...], ear: Ear) -> tuple[str, frozenset[
     return table, frozenset(out)
 
 
-def _choose(
+def choose(
     listed: str, history: tuple[Utterance, ...], wishes: tuple[Attribute, ...], dice: Dice, ear: Ear
 ) -> Candidate | None:
+    """The candidate with most wishes that was not turned down, seen or told of; the film on the table where it ties."""
     table, out = _standing(history, ear)
     candidates = parse_candidates(listed)
     known = {c.number: ear.graph.find(c.name) for c in candidates}
@@ -208,7 +209,7 @@ def _remember(history: tuple[Utterance, ...], wishes: tuple[Attribute, ...], dic
     film = ear.graph.item(item)
 
     def recalled(field: str) -> tuple[str, ...]:
-        if not dice.chance(_MADE_UP, "made up", field):
+        if not dice.chance(MADE_UP, "made up", field):
             return getattr(film, field)  # type: ignore[no-any-return]
         other = dice.pick(ear.graph.items, "other film", field)
         return getattr(other, field)  # type: ignore[no-any-return]

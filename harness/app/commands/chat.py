@@ -131,6 +131,7 @@ class _Talk:
                     preferences=last.preferences,
                     response=last.response,
                     recommended=last.recommended,
+                    persuasion=last.persuasion,
                 )
             )
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.app.replay.recorded_run import RecordedRun
 from harness.core.log.episode import Episode
-from harness.core.messages import Decision, Fact, Score, Transition
+from harness.core.messages import Decision, Fact, Persuasion, Score, Transition
 from harness.core.sections import one_line
 
 SHOWN_STRATEGIES = 4
@@ -60,6 +60,8 @@ def _turn(
     yield Text(f"turn {transition.turn} of {max_turns}", style="bold")
     if transition.decision is not None:
         yield _field("strategy", _decision(transition.decision, strategies))
+    if transition.persuasion is not None:
+        yield _field("persuasion", _persuasion(transition.persuasion))
     if transition.preferences:
         yield _field("preferences", " | ".join(transition.preferences.split("\n")))
     for number, line in enumerate(_facts(transition.facts, titles)):
@@ -87,6 +89,14 @@ def _decision(decision: Decision, strategies: tuple[str, ...]) -> str:
     shown = ", ".join(f"{names[index] if names else index} {decision.probabilities[index]:.2f}" for index in listed[1:])
     chance = decision.probabilities[decision.index]
     return f"{decision.strategy} (p {chance:.2f}; then {shown}; version {decision.policy_version})"
+
+
+def _persuasion(own: Persuasion) -> str:
+    if own.move != "explain":
+        return own.move
+    named = f" of {', '.join(own.named)}" if own.named != own.used else ""
+    opened = ", ".join(own.opened) or "nothing"
+    return f"explain by {' and '.join(own.used)}{named}; opened: {opened}; rewritten {own.rewrites} times"
 
 
 def _facts(facts: Sequence[Fact], titles: Mapping[str, str]) -> list[str]:

@@ -38,6 +38,7 @@ _ROLE_OF = {
     "ranking": "fact_retriever",
     "response": "actor",
     "recommended": "actor",
+    "persuasion": "persuader",
     "reply": "seeker",
     "text": "seeker",
     "feelings": "seeker",

@@ -10,12 +10,26 @@ from experts.baselines.intercrs import InterCRS
 from experts.baselines.pccrs import PCCRS
 from experts.baselines.prompted import PromptedCRS
 from harness.core.seams import ChatModel, Recommender
+from harness.domain.knowledge_graph import KnowledgeGraph
 
 
 class Baseline(Protocol):
-    """How a system to compare with is built. Its model is the actor's."""
+    """How a system to compare with is built. Its model is the actor's; the graph tells which films it has named."""
 
-    def __call__(self, model: ChatModel, search: Search, *, temperature: float, max_tokens: int) -> Recommender: ...
+    def __call__(
+        self, model: ChatModel, search: Search, graph: KnowledgeGraph, *, temperature: float, max_tokens: int
+    ) -> Recommender: ...
 
 
 BASELINES: Mapping[str, Baseline] = {"prompted": PromptedCRS, "intercrs": InterCRS, "pccrs": PCCRS}
+
+DIFFERS: Mapping[str, str] = {
+    "prompted": "one prompt with the dialogue; films come from the model's memory, unchecked; the two example messages "
+    "are ours; R@k is the shared retriever's, which the model never sees",
+    "intercrs": "iEvaLM's chat: it asks, or lists ten films from the model's memory, unchecked (the paper's table "
+    "cites another work than its text; PC-CRS's own ChatGPT system with five candidates is the other reading); our "
+    "wording and decoding; R@k is the shared retriever's, which the model never sees",
+    "pccrs": "PC-CRS: five candidates, two of six strategies, a critic on what was opened; our wording, JSON in place "
+    "of marks, a critic at temperature 0; our graphs have no ratings or reviews for social proof",
+}
+"""By the same names: how a system differs from its source, for the note below a comparison's tables."""

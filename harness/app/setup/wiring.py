@@ -351,6 +351,7 @@ async def open_players(
             other = BASELINES[baseline](
                 model("actor"),
                 facts.ask,
+                inputs.graph,
                 temperature=decoding.actor.temperature,
                 max_tokens=decoding.actor.max_tokens,
             )

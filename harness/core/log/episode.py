@@ -76,6 +76,7 @@ def played(transition: Transition) -> Turn:
         response=transition.response,
         recommended=transition.recommended,
         reply=transition.reply.text,
+        persuasion=transition.persuasion,
     )
 
 
