@@ -47,7 +47,7 @@ class NetworkOfExperts:
     Args:
         actor: writes the messages.
         planner: None lets the actor choose its own way; turns then have no decision.
-        reasoner: None gives no preferences; the retriever then searches with the seeker's last messages.
+        reasoner: None gives no preferences; the retriever then searches with the seeker's words.
         retriever: None gives no candidates, no facts and an empty ranking.
         reward: None makes the network no judge.
         max_batch: items that one lane takes at a time.
