@@ -42,16 +42,23 @@ def _main(
     pass
 
 
-def _look_first(*, file: Path | None = None, overrides: list[str] | None = None, folders: Sequence[Path] = ()) -> None:
+def _look_first(
+    *,
+    file: Path | None = None,
+    overrides: list[str] | None = None,
+    folders: Sequence[Path] = (),
+    data: bool = True,
+) -> None:
     """Read what a command is given with light modules alone, before the seconds that torch and the drawing take.
 
-    A wrong path or a misspelt key is answered at once; the command itself reads the same again.
+    A wrong path or a misspelt key is answered at once; the command itself reads the same again. Without ``data``, files
+    of data may be missing.
     """
     from harness.app.identity.manifest import read_manifest
     from harness.app.settings.configfile import load_config, refuse_missing_paths
 
     if file is not None:
-        refuse_missing_paths(load_config(file, overrides or []))
+        refuse_missing_paths(load_config(file, overrides or []), data=data)
     for folder in folders:
         if not any((folder / name).is_file() for name in COLLECTIONS):
             read_manifest(folder)
@@ -98,7 +105,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Warm up, train and evaluate the planner of an experiment file."""
-    _look_first(file=file, overrides=overrides)
+    _look_first(file=file, overrides=overrides, data=not dry_run)
     from harness.app.commands import run as command
 
     if dry_run:
@@ -246,6 +253,23 @@ def judge_check(
     from harness.app.commands import judge_check as command
 
     command.judge_check(file, overrides or [], survey, judge, Console(), as_json=as_json, quiet=quiet)
+
+
+data = typer.Typer(no_args_is_help=True, help="What the configured data hold.")
+app.add_typer(data, name="data")
+
+
+@data.command("table")
+def data_table(
+    file: File,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with all dropped names.")] = False,
+) -> None:
+    """Dialogues, utterances and films of each file (the paper's Table II), dropped names, floors of recall."""
+    _look_first(file=file, overrides=overrides)
+    from harness.app.commands import data_table as command
+
+    command.data_table(file, overrides or [], Console(), as_json=as_json)
 
 
 @app.command("serve-scripted")

@@ -419,6 +419,8 @@ class Dialogue(Struct, frozen=True, kw_only=True):
     """Names of items spoken of, as written in the data, in order, without repeats; the accepted one first if known."""
     recommendations: tuple[RecommendationTurn, ...] = ()
     """The recommender's turns that name items; empty where the data do not tell which."""
+    utterances: int = 0
+    """Messages as the data have them, before those of one speaker are joined."""
     whole: State | None = None
     """After its last message; None where the reader does not keep it."""
     outcome: Outcome | None = None

@@ -165,6 +165,7 @@ class InspiredDataset:
             labelled_turns=tuple(turns),
             mentions=tuple(sorted(movies, key=movies.__getitem__)),
             recommendations=recommendation_turns(name, (row.said for row in rows), self._max_turns),
+            utterances=len(rows),
             whole=state,
             outcome=_outcome(rows),
         )

@@ -95,7 +95,9 @@ class OpenDialKGDataset:
         name = hashlib.sha256(cell.encode("utf-8")).hexdigest()[:16]
         said = self._said(steps)
         films = dict.fromkeys(film for message in said for film in message.items)
-        return Dialogue(id=name, mentions=tuple(films), recommendations=recommendation_turns(name, said))
+        return Dialogue(
+            id=name, mentions=tuple(films), recommendations=recommendation_turns(name, said), utterances=len(said)
+        )
 
     def _said(self, steps: list[_Step]) -> list[Said]:
         said: list[Said] = []

@@ -127,6 +127,7 @@ def _dialogue(line: bytes) -> Dialogue:
         id=row.conversationId,
         mentions=tuple(dict.fromkeys(name for name in names if name)),
         recommendations=recommendation_turns(row.conversationId, _said(row, mentions)),
+        utterances=len(row.messages),
     )
 
 

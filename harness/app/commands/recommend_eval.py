@@ -72,11 +72,12 @@ def recommend_eval(
         soft_wrap=True,
     )
     for new in (False, True):
-        console.print(_table(rankings, new))
+        console.print(floors_table(rankings, new))
     console.print(Text(f"Among equals every order is as likely. {BY_DIALOGUE}"), soft_wrap=True)
 
 
-def _table(rankings: dict[str, Ranking], new: bool) -> Table:
+def floors_table(rankings: dict[str, Ranking], new: bool) -> Table:
+    """The measures of all rankers on all targets, or on new ones."""
     shown = {name: found.new if new else found.all for name, found in rankings.items()}
     count = next(iter(shown.values()))["recall_1"].n
     table = Table(title=f"{'new' if new else 'all'} targets ({count})", title_justify="left", box=box.SIMPLE_HEAD)

@@ -11,24 +11,37 @@ from rich.text import Text
 from harness.app.evaluation.summary import Summary
 from harness.app.identity.manifest import read_manifest, tree_of
 from harness.app.job.main_job import begin_or_go_on, go_on
-from harness.app.job.workload import workload_of, workload_table
-from harness.app.settings.configfile import config_from_tree, load_config, overridden
+from harness.app.job.workload import workload_of, workload_table, workload_without_data
+from harness.app.settings.configfile import config_from_tree, load_config, missing_data, overridden
 from harness.app.setup.inputs import read_inputs
 from harness.core.log import rundir
 from learner.checkpoint import load_checkpoint
 
 
 def dry_run(file: Path, overrides: list[str], console: Console) -> None:
-    """Print the resolved config and what the run would ask of its models; calls none."""
+    """Print the resolved config and what the run would ask of its models; calls none.
+
+    Where files of data are missing it says which, and estimates with made-up films.
+    """
     config = load_config(file, overrides)
-    inputs = read_inputs(config)
+    missing = missing_data(config)
+    expected = workload_without_data(config) if missing else workload_of(config, read_inputs(config))
     if config.planner.init:
         load_checkpoint(Path(config.planner.init))  # the encoder is not loaded: it may be on the machine that will run
     console.print(Text(msgspec.json.format(msgspec.json.encode(config), indent=2).decode()), soft_wrap=True)
     console.print(Text(f"config digest {config.digest}"), soft_wrap=True)
-    expected = workload_of(config, inputs)
     console.print(Text("episodes: " + ", ".join(f"{name} {count}" for name, count in expected.phases.items())))
     console.print(workload_table(expected))
+    if missing:
+        console.print(
+            Text(
+                "These data are not here; the run needs them in these places, or others by --set KEY=PATH. The "
+                "estimate is made with films of usual length."
+            ),
+            soft_wrap=True,
+        )
+        for key, path in missing:
+            console.print(Text(f"  {key}: {path}"), soft_wrap=True)
 
 
 def run(file: Path, run_dir: Path | None, overrides: list[str], console: Console, *, quiet: bool) -> Summary:

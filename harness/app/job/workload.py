@@ -7,19 +7,45 @@ more where people and models write long messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
 from experts.prompts import actor_messages, judge_messages, planner_messages, reasoner_messages
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs
-from harness.core.messages import TRAIN, Message, State, Struct, Turn, Usage
+from harness.core.messages import TRAIN, Attribute, Goal, Item, Message, Scenario, State, Struct, Turn, Usage
+from harness.domain.strategies import strategy_set
+from simulator.personas import PERSONAS
 from simulator.seeker import build_prompt
 
 _CHARACTERS_PER_TOKEN = 4
 _MESSAGE = "I think a film like this could be right for you, and I can tell you more about it. What do you say?"
 _PREFERENCES = "Wants: thriller; crime; Al Pacino; 1990s"
+_FILM = Item(
+    id="",
+    title="A Film of Usual Length",
+    year=1999,
+    genres=("crime", "drama", "thriller"),
+    directors=("First Director",),
+    writers=("First Writer", "Second Writer"),
+    stars=("First Star", "Second Star", "Third Star"),
+    plot="Two people who hardly know each other must find out together what happened in one night, before others do.",
+)
+_SCENARIO = Scenario(
+    id="",
+    persona=PERSONAS[0],
+    goal=Goal(
+        id="",
+        attributes=(
+            Attribute(kind="genre", value="crime"),
+            Attribute(kind="genre", value="drama"),
+            Attribute(kind="person", value="First Director"),
+        ),
+        target="",
+        matches=(),
+    ),
+)
 _REPLY_TOKENS = {"planner": 1, "preference_reasoner": 30, "actor": 60, "seeker": 50, "reward": 1, "evaluator": 1}
 
 
@@ -34,6 +60,16 @@ class Workload(Struct, frozen=True, kw_only=True):
 
 def workload_of(config: Config, inputs: Inputs) -> Workload:
     """From the config; the prompts are those that the run would send."""
+    return _workload(config, inputs.held_out[0], inputs.graph.items)
+
+
+def workload_without_data(config: Config) -> Workload:
+    """From the config and made-up films and goal of usual length; for a machine that lacks the data."""
+    return _workload(config, _SCENARIO, (_FILM,) * config.network.candidates)
+
+
+def _workload(config: Config, scenario: Scenario, films: Sequence[Item]) -> Workload:
+    strategies = strategy_set(config.data.labels)
     stages = {"before": config.evaluation.dialogues}
     if config.learns:
         stages["warmup"] = config.evaluation.dialogues
@@ -44,16 +80,15 @@ def workload_of(config: Config, inputs: Inputs) -> Workload:
     evaluations = episodes - phases.get(TRAIN, 0)
     usage: dict[str, Usage] = {}
     state = State(episode="", seed=0, max_turns=config.conversation.max_turns, opening=_MESSAGE)
-    scenario = inputs.held_out[0]
     turn = Turn(strategy="credibility", preferences=_PREFERENCES, response=_MESSAGE)
     _add(usage, "seeker", episodes, build_prompt(scenario, State(episode="", seed=0, max_turns=1)))
-    candidates = inputs.graph.items[: config.network.candidates]
+    candidates = films[: config.network.candidates]
     for _ in range(config.conversation.max_turns):
         if "planner" in config.roles_in_use:
-            _add(usage, "planner", episodes, planner_messages(state, inputs.strategies))
+            _add(usage, "planner", episodes, planner_messages(state, strategies))
         if "preference_reasoner" not in config.network.without:
             _add(usage, "preference_reasoner", episodes, reasoner_messages(state))
-        spoken = actor_messages(state, strategy=inputs.strategies[0], preferences=_PREFERENCES, candidates=candidates)
+        spoken = actor_messages(state, strategy=strategies[0], preferences=_PREFERENCES, candidates=candidates)
         _add(usage, "actor", episodes, spoken)
         _add(usage, "seeker", episodes, build_prompt(scenario, state.after(turn)))
         state = state.after(turn).answered(_MESSAGE)

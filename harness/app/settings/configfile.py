@@ -65,14 +65,28 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return config_from_tree(overridden(tree, overrides))
 
 
-def refuse_missing_paths(config: Config) -> None:
-    """`InputError` naming the first key whose file or folder is not there; what is in it is not looked at."""
+def refuse_missing_paths(config: Config, *, data: bool = True) -> None:
+    """`InputError` naming the first key whose file or folder is not there; what is in it is not looked at.
+
+    Without ``data``, files of data may be missing.
+    """
+    for key, path in _missing(config):
+        if data or key not in DATA_FILES:
+            raise InputError(f"{key}: there is no {path}")
+
+
+def missing_data(config: Config) -> tuple[tuple[str, str], ...]:
+    """(key, path) of each file or folder of data that is named and not there."""
+    return tuple((key, path) for key, path in _missing(config) if key in DATA_FILES)
+
+
+def _missing(config: Config) -> Iterator[tuple[str, str]]:
     tree = msgspec.to_builtins(config)
     for key in _INPUT_PATHS:
         for table, leaf in _tables(tree, key.split(".")):
             path = table[leaf]
             if os.path.isabs(path) and not os.path.exists(path):
-                raise InputError(f"{key}: there is no {path}")
+                yield key, path
 
 
 def overridden(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
