@@ -19,6 +19,7 @@ from harness.app.evaluation.decisions import decisions_of
 from harness.app.evaluation.floors import FLOORS, SHARED, floor_name
 from harness.app.evaluation.protocol import BIASES
 from harness.app.grid.comparison.figures import FIGURES
+from harness.app.grid.comparison.parts import COLUMNS, cells
 from harness.app.grid.comparison.plan import ComparisonFile, SystemCell
 from harness.app.grid.comparison.results import GROUPED, Comparison, Row
 from harness.app.grid.comparison.tables import TABLE_IV, by_ievalm, name_of, own_floor, table_v, verdict
@@ -60,6 +61,8 @@ def render_comparison(folder: Path) -> str:
         "headings_iv": list(TABLE_IV.values()),
         "biases": BIASES if by_ievalm(comparison.rows) else "",
         "datasets": [_dataset(comparison, name) for name in datasets],
+        "headings_iii": [heading.replace("\n", " ") for heading in COLUMNS.values()],
+        "iii": [(name_of(row, comparison.rows), row.dataset, cells(row.parts)) for row in comparison.rows],
         "failed_cells": [(row, seed, why) for row in comparison.rows for seed, why in sorted(row.failed_cells.items())],
         "parts": _parts(comparison),
         "part_names": [name for name in GROUPED if name in FIGURES or name == "turns"],

@@ -18,6 +18,7 @@ from harness.app.evaluation.persuasion import PersuasionCounts, count_persuasion
 from harness.app.evaluation.protocol import IEVALM_MEASURES, protocol_measures
 from harness.app.evaluation.summary import tokens_by_role
 from harness.app.grid.cell import CellResult
+from harness.app.grid.comparison.parts import Parts, parts_of
 from harness.app.grid.comparison.plan import SystemCell
 from harness.app.settings.config import Config
 from harness.core.log.episode import Episode
@@ -102,6 +103,8 @@ class SystemResult(CellResult, frozen=True, kw_only=True):
     """By role, over all dialogues and readings."""
     models: dict[str, str]
     """Role -> name of its model, for prices."""
+    parts: Parts = Parts()
+    """Which parts were at work (Table III)."""
 
 
 def measure_cell(
@@ -142,6 +145,7 @@ def measure_cell(
         corpus_dist_2=corpus_distinct_2(t.response for episode in whole for t in episode.transitions),
         persuasion=count_persuasion(readings[episode.id].intentions for episode in whole if episode.id in readings),
         faults=_faults(episodes, whole, readings, usage),
+        parts=parts_of(episodes),
         usage=usage,
         models=own_roles,
         pool=pool,

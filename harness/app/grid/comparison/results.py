@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from harness.app.evaluation.decisions import SCRIPTED
 from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.evaluation.pools import refuse_other_pools
 from harness.app.evaluation.scales import scale_of
@@ -27,7 +28,8 @@ from harness.app.evaluation.two_way import (
     values_of,
 )
 from harness.app.grid.comparison.measures import MEASURES, PARTS, Faults, SystemResult
-from harness.app.grid.comparison.plan import Plan, Prices, SystemCell
+from harness.app.grid.comparison.parts import Parts, notes
+from harness.app.grid.comparison.plan import RSO, Plan, Prices, SystemCell
 from harness.core.messages import Struct, Usage
 
 PRS = "prs"
@@ -61,6 +63,8 @@ class Row(Struct, frozen=True, kw_only=True):
     usage: dict[str, Usage]
     cost_per_dialogue: float | None
     """In the currency of ``[prices]``; None where a model that was used has no price."""
+    parts: Parts = Parts()
+    """Which parts were at work (Table III)."""
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -85,6 +89,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     seconds: float
     rows: tuple[Row, ...]
     groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
+    """How systems differ from their sources, and what a scripted world decides for them."""
 
 
 def summarize(
@@ -114,6 +120,7 @@ def summarize(
         seconds=seconds,
         rows=tuple(rows),
         groups=tuple(groups),
+        notes=_notes(plan, world),
     )
 
 
@@ -177,12 +184,21 @@ def _row(
         faults=faults,
         usage=_summed([result.usage for result in found]),
         cost_per_dialogue=_cost(found, plan.file.prices, dialogues),
+        parts=sum((result.parts for result in found), Parts()),
     )
 
 
 def _estimates(tables: Mapping[str, Table]) -> dict[str, Estimate]:
     estimates = {name: estimate_two_way(tables[name], scale_of(name)) for name in SHOWABLE}
     return estimates | {PRS: ratio_two_way(tables["prs_gain"], tables["prs_room"])}
+
+
+def _notes(plan: Plan, world: str) -> tuple[str, ...]:
+    titles: dict[str, list[str]] = {}
+    for name, system in plan.file.systems.items():
+        if system.kind != RSO:
+            titles.setdefault(system.kind, []).append(plan.title(name))
+    return tuple(notes({kind: ", ".join(named) for kind, named in titles.items()}, scripted=world == SCRIPTED))
 
 
 def _with_differences(rows: Sequence[Row], sheet: _Sheet, reference: str) -> list[Row]:

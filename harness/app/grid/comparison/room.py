@@ -101,6 +101,8 @@ class ComparisonRoom:
             incomplete = "" if comparison.complete else "INCOMPLETE: some cells are missing. "
             seeds = "" if len(comparison.seeds) > 1 else "ONE SEED: intervals speak of the scenarios only. "
             console.print(Text(incomplete + seeds + note), soft_wrap=True)
+            for line in comparison.notes:
+                console.print(Text(line), soft_wrap=True)
             played = ", ".join(str(seed) for seed in comparison.seeds)
             yardstick = next(cell for cell in plan.cells if cell.system == comparison.reference)
             console.print(

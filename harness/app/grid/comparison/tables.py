@@ -18,6 +18,7 @@ from rich.text import Text
 
 from harness.app.evaluation.floors import FLOORS, SHARED, floor_name
 from harness.app.evaluation.statistics import Estimate, interval_text
+from harness.app.grid.comparison.parts import COLUMNS, cells, table_iii
 from harness.app.grid.comparison.results import LOWER_IS_BETTER, Comparison, Row
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ def main_tables(comparison: Comparison, width: int) -> list[Table]:
     shown = []
     for dataset in dict.fromkeys(row.dataset for row in comparison.rows):
         rows = [row for row in comparison.rows if row.dataset == dataset]
+        shown.append(table_iii([(name_of(row, rows), row.parts) for row in rows], dataset))
         for part, columns in _parts(TABLE_IV, per):
             shown.append(_table(f"Table IV, conversation ({dataset}){part}", rows, columns))
         for part, columns in _parts(table_v(rows), per):
@@ -231,13 +233,33 @@ def _blank(values: Iterable[object]) -> list[object]:
 
 
 def latex(comparison: Comparison) -> str:
-    """Tables IV and V as LaTeX (booktabs); bold and dagger as in the terminal."""
+    """Tables III to V as LaTeX (booktabs); bold and dagger as in the terminal."""
     parts = [f"% {_escape(comparison.world)}", "% bold / dagger: better / worse than the reference, p < .05 (Holm)"]
     for dataset in dict.fromkeys(row.dataset for row in comparison.rows):
         rows = [row for row in comparison.rows if row.dataset == dataset]
         for caption, columns in (("Conversation", TABLE_IV), ("Recommendation", table_v(rows))):
             parts.append(_latex_table(f"{caption}, {dataset}", rows, columns))
-    return "\n".join(parts) + "\n"
+        parts.append(_latex_parts(rows, dataset))
+    return "\n".join([*parts, *(f"% {_escape(note)}" for note in comparison.notes)]) + "\n"
+
+
+def _latex_parts(rows: Sequence[Row], dataset: str) -> str:
+    headings = " & ".join(("", *(heading.replace("\n", " ") for heading in COLUMNS.values())))
+    lines = [" & ".join(_escape(text) for text in (name_of(row, rows), *cells(row.parts))) + r" \\" for row in rows]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{Parts at work, {_escape(dataset)}}}",
+            rf"\begin{{tabular}}{{l{'r' * len(COLUMNS)}}}",
+            r"\toprule",
+            rf"{headings} \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
 
 
 def _latex_table(caption: str, rows: Sequence[Row], columns: Mapping[str, str]) -> str:
