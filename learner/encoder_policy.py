@@ -42,10 +42,10 @@ Prepared = tuple[Reading | Tokens, Tensor]
 
 class EncoderPolicy:
     """Encoder and linear head. ``trainable_layers``: how many of the encoder's top layers learn; all of them, and the
-    embeddings too, where it equals their number. The encoder given is never changed: trained layers are copies, and
-    they and the heads live where it lives. ``max_tokens`` and ``preferences`` are of the text that such layers read,
-    ``dtype`` is what they compute with (their weights are float32), ``fixed`` whether they read batches of one shape:
-    by default on a GPU."""
+    embeddings too, where it equals their number. The encoder given is never changed: trained layers are copies.
+    ``max_tokens`` and ``preferences`` are of the text that such layers read, ``dtype`` is what they compute with (their
+    weights are float32). ``device``: where they and the heads live, by default the encoder's; a frozen encoder stays
+    where it is. ``fixed``: whether trained layers read batches of one shape, by default on a GPU."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class EncoderPolicy:
         max_tokens: int,
         preferences: bool = False,
         dtype: Dtype = "float32",
+        device: torch.device | None = None,
         fixed: bool | None = None,
     ) -> None:
         self.encoder = encoder
@@ -65,11 +66,11 @@ class EncoderPolicy:
         self.preferences = preferences
         self._reader = SentenceReader(encoder)
         frozen = trainable_layers == 0
-        self.device = encoder.device
+        self.device: torch.device = device or encoder.device
         self.dtype: Dtype = encoder.dtype if frozen else dtype
         self._shape = fixed_shape(max_tokens, encoder.max_tokens)
         self._fixed = not frozen and (self.device.type != CPU if fixed is None else fixed)
-        self.model = encoder.model if frozen else _with_trainable_top(encoder, trainable_layers)
+        self.model = encoder.model if frozen else _with_trainable_top(encoder, trainable_layers).to(self.device)
         self._heads = [
             Head(
                 len(strategies),

@@ -88,13 +88,16 @@ def planner_of(config: Config, strategies: tuple[Strategy, ...]) -> TrainablePol
 @lru_cache(maxsize=4)
 def _untrained(planner: PlannerConfig, keys: tuple[str, ...]) -> EncoderPolicy:
     """The planner that others of its settings are copied from: the copies share the frozen encoder's results."""
+    learns = planner.trainable_layers > 0
     return EncoderPolicy(
-        loaded_encoder(planner.encoder, "float32" if planner.trainable_layers else planner.dtype, planner.device),
+        # What learns is a copy on the device; the original would only take its memory.
+        loaded_encoder(planner.encoder, "float32" if learns else planner.dtype, CPU if learns else planner.device),
         keys,
         trainable_layers=planner.trainable_layers,
         max_tokens=planner.max_tokens,
         preferences=planner.preferences,
         dtype=planner.dtype,
+        device=device_of(planner.device),
     )
 
 
