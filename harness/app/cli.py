@@ -248,7 +248,7 @@ def judge_check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Whether a configured judge agrees with how people ended their dialogues (data.inspired)."""
+    """Whether a configured judge agrees with how people ended their dialogues (the configured labels)."""
     _look_first(file=file, overrides=overrides)
     from harness.app.commands import judge_check as command
 

@@ -1,7 +1,7 @@
 """`judge-check`: whether a configured judge agrees with how people ended their dialogues.
 
-The judge reads the human dialogues of `data.inspired` after every reply of the seeker. Its reading at the end, the mean
-of its readings, and its reading at the first acceptance stand beside two floors that read nothing: the dialogue's
+The judge reads the human dialogues of the file of labels after every reply of the seeker. Its reading at the end, the
+mean of its readings, and its reading at the first acceptance stand beside two floors that read nothing: the dialogue's
 length, and the sentiment of the last message. What the figures mean: `harness.app.evaluation.outcomes_of_people`.
 """
 
@@ -38,8 +38,9 @@ from harness.app.job.stoppable import run_stoppable
 from harness.app.settings.config import Config, Roles
 from harness.app.settings.configfile import load_config
 from harness.app.setup.inputs import read_inputs
+from harness.app.setup.sources import label_source
 from harness.app.setup.wiring import check_models, judge_of, open_models
-from harness.core.errors import ConfigError, ExpertError, InputError
+from harness.core.errors import ExpertError, InputError
 from harness.core.log.rundir import LOGS
 from harness.core.messages import Dialogue, State, Struct
 from harness.core.model.ledger import Ledger
@@ -93,8 +94,7 @@ def judge_check(
         raise InputError(f"--judge: {judge!r} is no judge; known: {', '.join(JUDGES)}")
     role: JudgeRole = "evaluator" if judge == "evaluator" else "reward"
     config = load_config(file, overrides)
-    if not config.data.inspired:
-        raise ConfigError("data.inspired: an INSPIRED-format file of human dialogues is needed, and none is named")
+    human = label_source(config).path
     answers = read_survey(survey) if survey is not None else {}
     name = getattr(config.roles, role)
     alone = msgspec.structs.replace(config, roles=Roles(**dict.fromkeys(Roles.__struct_fields__, name)))
@@ -102,7 +102,7 @@ def judge_check(
     inputs = read_inputs(alone)
     told = [dialogue for dialogue in inputs.dialogues if dialogue.outcome is not None and states_of(dialogue)]
     if not told:
-        raise InputError(f"{config.data.inspired} does not say how its dialogues ended (fine_label and coarse_label)")
+        raise InputError(f"{human} does not say how its dialogues ended (fine_label and coarse_label)")
     progress = Progress(console, quiet=quiet or as_json)
 
     async def main(progress: Progress) -> list[list[float | None]]:
@@ -118,7 +118,7 @@ def judge_check(
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:
-        _show(found, config.data.inspired, console)
+        _show(found, str(human), console)
     return found
 
 
