@@ -122,7 +122,7 @@ def test_a_new_prompt_is_found_without_being_listed(tmp_path):
 
 def test_a_baseline_is_of_no_concern_to_a_run_of_rso():
     assert not any("baselines" in name for name in texts_of("rso13", compared=True))
-    assert "PICK in experts/baselines/intercrs.py" in texts_of("rso13", compared=True, baseline=True)
+    assert "INSTRUCTIONS in experts/baselines/intercrs.py" in texts_of("rso13", compared=True, baseline=True)
     assert "prompt credibility" not in texts_of("rso13")
 
 

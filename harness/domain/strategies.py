@@ -12,7 +12,8 @@ from typing import Literal
 from harness.core.errors import DataError
 from harness.core.messages import Struct
 
-Group = Literal["elicitation", "persuasion", "rapport", "none"]
+Group = Literal["sociable", "elicitation", "none"]
+"""The paper's three: sociable strategies, inquiries that elicit preferences, and none."""
 LabelSet = Literal["rso13", "inspired14"]
 
 
@@ -44,21 +45,21 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         key="acknowledgment",
         name="ACKNOWLEDGMENT",
-        group="rapport",
-        description="Show that you heard and value what the seeker just said.",
+        group="sociable",
+        description="Answer shortly and cheerfully, so that the seeker feels heard.",
         aliases=("acknowledgement",),
     ),
     Strategy(
         key="credibility",
         name="CREDIBILITY",
-        group="persuasion",
+        group="sociable",
         description="Win trust with verifiable facts about a film: genre, director, cast, year.",
     ),
     Strategy(
         key="encouragement",
         name="ENCOURAGEMENT",
-        group="persuasion",
-        description="Encourage the seeker to give the recommended film a try now.",
+        group="sociable",
+        description="Compliment the seeker's taste and encourage them to watch the recommended film.",
     ),
     Strategy(
         key="experience_inquiry",
@@ -69,7 +70,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         key="offer_help",
         name="OFFER HELP",
-        group="rapport",
+        group="sociable",
         description="State that you are here to help and invite the seeker to use it.",
         aliases=("offer help",),
     ),
@@ -82,14 +83,14 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         key="personal_experience",
         name="PERSONAL EXPERIENCE",
-        group="persuasion",
+        group="sociable",
         description="Share an experience of your own with a film.",
     ),
     Strategy(
         key="personal_opinion",
         name="PERSONAL OPINION",
-        group="persuasion",
-        description="Give your own view of a film: its plot, its people, what you like in it.",
+        group="sociable",
+        description="Give your own view of a film, its plot or its people; contradict none of the listed facts.",
     ),
     Strategy(
         key="rephrase_preference",
@@ -101,13 +102,13 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         key="self_modeling",
         name="SELF MODELING",
-        group="persuasion",
+        group="sociable",
         description="Set an example: you would watch, or have watched, the recommended film yourself.",
     ),
     Strategy(
         key="similarity",
         name="SIMILARITY",
-        group="rapport",
+        group="sociable",
         description="Express that you share the seeker's taste or view.",
     ),
     _TRANSPARENCY,

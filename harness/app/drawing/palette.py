@@ -1,7 +1,7 @@
 """One colour a strategy, phase and outcome, the same in the page, the plots and the episode reader.
 
-Hues go by strategy group (elicitation blue, persuasion warm, rapport green, none grey), so that a stack of thirteen can
-still be read; all are of middle lightness, for light and dark pages alike.
+Hues go by strategy group (elicitation blue, sociable warm or green, none grey), so that a stack of thirteen can still
+be read; all are of middle lightness, for light and dark pages alike.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from harness.domain.strategies import Strategy
 
 _BY_GROUP = {
     "elicitation": ("#1f4e9c", "#3b7dd8", "#6aa9f0", "#35a7c4", "#7d8fe0"),
-    "persuasion": ("#c23b4b", "#e8693e", "#f0a04b", "#d9578d", "#9c4dc4"),
-    "rapport": ("#2e8b57", "#6cb86a", "#a3b93c", "#1f9e93", "#88c9a1"),
+    # In the order of Table I: green for what keeps the talk going, warm for what is said about a film.
+    "sociable": ("#2e8b57", "#c23b4b", "#e8693e", "#6cb86a", "#f0a04b", "#d9578d", "#9c4dc4", "#a3b93c"),
     "none": ("#8a8f98",),
 }
-GROUPS = ("elicitation", "persuasion", "rapport", "none")
+GROUPS = ("elicitation", "sociable", "none")
 PHASES = {"before": "#8a8f98", "warmup": "#3b7dd8", TRAIN: "#2e9e6b", "rl": "#e8693e"}
 STOPS = {
     "judge": "#2e8b57",
