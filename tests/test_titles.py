@@ -15,7 +15,7 @@ from experts.replies import read_actor_reply
 from harness.core.messages import Item
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.same_films import merge_same_films
-from harness.domain.titles import TitleIndex, spoken_name, title_key
+from harness.domain.titles import TitleIndex, considered, spoken_name, title_key
 from simulator.datasets.redial import load_redial_graph
 from simulator.scripted import phrases
 from simulator.scripted.acts import NAMING, PLAIN, TEMPLATES
@@ -286,3 +286,7 @@ def test_the_kinds_of_the_shared_cases() -> None:
     index = TitleIndex(_item(name) for name in dict.fromkeys(row["film"] for row in rows))
     wrong = [row for row in rows if (row["film"] in index.named(row["sentence"])) != (row["names it"] == "yes")]
     assert not wrong
+
+
+def test_a_list_is_about_its_first_film_and_two_are_about_the_last() -> None:
+    assert [considered(items) for items in (("a",), ("a", "b"), ("a", "b", "c"))] == ["a", "b", "a"]

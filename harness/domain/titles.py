@@ -96,6 +96,9 @@ _ABOUT_A_FILM = re.compile(
 """What follows one of these that is a film: "The Thing is a classic", not "The Thing is, ..." nor "Get Out of here"."""
 
 
+_LIST = 3
+
+
 class Mention(NamedTuple):
     """A film that a text names, and where: ``text[start:end]`` is title and year."""
 
@@ -120,6 +123,14 @@ class _Word(NamedTuple):
 def title_key(title: str) -> str:
     """What two spellings of one title share; empty for a title without letters and digits."""
     return " ".join(_Words(title).keys)
+
+
+def considered(items: Sequence[str]) -> str:
+    """The film that a message with these films, in order, is about.
+
+    Of a list (three or more) it is the first, the best of the list; of two the last, to which the talk has come.
+    """
+    return items[0] if len(items) >= _LIST else items[-1]
 
 
 def spoken_name(item: Item) -> str:

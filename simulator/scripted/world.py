@@ -40,6 +40,7 @@ from msgspec.structs import replace as _replace
 
 from harness.core.messages import Attribute, Struct, Utterance
 from harness.core.seeds import uniform
+from harness.domain.titles import considered
 from simulator.scripted.acts import NAMING
 from simulator.scripted.hearing import Ear, Heard
 from simulator.scripted.traits import Traits
@@ -53,8 +54,6 @@ ITEM_CAP = 0.45
 """Intention that a film missing a wish can reach at most."""
 SOURED = 0.3
 """What an appeal is still worth after each appeal of the wrong kind for the same film."""
-LIST = 3
-"""Films in one message from which on it is a list; of a list the first is considered, else the last that is named."""
 KNOWS_FILM = 0.7
 """Share of the graph's films that a seeker knows well enough to notice an invented fact."""
 
@@ -161,7 +160,7 @@ def _step(ear: Ear, traits: Traits, person: str, wishes: Wishes, mind: Mind, hea
         event=heard.act,
     )
     if heard.items and (heard.act in NAMING or heard.act not in _ASKING):
-        mind = _offered(ear, wishes, mind, heard.items[0 if len(heard.items) >= LIST else -1])
+        mind = _offered(ear, wishes, mind, considered(heard.items))
     elif heard.unknown_title and heard.act in NAMING:
         mind = _replace(mind, event="unheard", mood=-0.05, trust=_unit(mind.trust - 0.04), table="", intention=0.0)
     if heard.false_claims and heard.items and _notices(person, heard.items[-1]):

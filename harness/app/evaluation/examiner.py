@@ -33,6 +33,7 @@ from harness.core.messages import ChatRequest, Message, Scenario, Struct, Transi
 from harness.core.seams import ChatModel
 from harness.core.sections import one_line, prompt, render_dialogue
 from harness.domain.knowledge_graph import KnowledgeGraph
+from harness.domain.titles import considered
 from simulator.seeker import render_goal
 
 INTENTION, CREDIBILITY = "intention", "credibility"
@@ -200,7 +201,7 @@ def spoken_of(transition: Transition, graph: KnowledgeGraph) -> tuple[str, ...]:
 
 
 def last_item(episode: Episode, graph: KnowledgeGraph) -> str | None:
-    """The last item recommended, else the last film that the recommender named; None where there was none."""
-    recommended = [item for transition in episode.transitions for item in transition.recommended]
-    named = [item for transition in episode.transitions for item in graph.titles_in(transition.response)]
-    return next(iter([*reversed(recommended), *reversed(named)]), None)
+    """The item that the last recommendation is about, else the last message that names a film; None without any."""
+    turns = tuple(reversed(episode.transitions))
+    found = [turn.recommended for turn in turns] + [graph.titles_in(turn.response) for turn in turns]
+    return next((considered(items) for items in found if items), None)
