@@ -122,6 +122,8 @@ def learner_of(policy: EncoderPolicy, episodes: int) -> Learner:
         advantage="none",
         gae_lambda=1.0,
         passes=1,
+        averaged="dialogues",
+        decay="none",
     )
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from harness.core.errors import InputError, RunStopped
 from harness.core.messages import Struct
 from harness.domain.text_encoder import Dtype, TextEncoder, load_encoder, quiet
-from learner.encoder_policy import EncoderPolicy
+from learner.encoder_policy import EncoderPolicy, HeadKind
 from learner.policy import TrainablePolicy
 from learner.tabular import TabularPolicy
 from learner.updates import Learner
@@ -48,6 +48,8 @@ class EncoderMeta(Struct, frozen=True, kw_only=True):
     max_tokens: int
     preferences: bool
     dtype: Dtype = "float32"
+    facts: bool = False
+    head: HeadKind = "linear"
 
 
 class CheckpointMeta(Struct, frozen=True, kw_only=True):
@@ -106,6 +108,8 @@ class Checkpoint:
                 trainable_layers=meta.trainable_layers,
                 max_tokens=meta.max_tokens,
                 preferences=meta.preferences,
+                facts=meta.facts,
+                classifier_seed=0 if meta.head == "classification" else None,
                 dtype=meta.dtype,
             )
         self.restore(built)
@@ -258,6 +262,8 @@ def _encoder_meta(policy: TrainablePolicy) -> EncoderMeta | None:
         max_tokens=policy.max_tokens,
         preferences=policy.preferences,
         dtype=policy.dtype,
+        facts=policy.facts,
+        head=policy.head,
     )
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +30,14 @@ from harness.core.errors import ConfigError
 from harness.core.messages import State
 from harness.domain.device import CPU
 from harness.domain.text_encoder import Dtype, TextEncoder
+from learner.classification_head import ClassificationHead
 from learner.head import Head
 from learner.segments import SEGMENTS, Tokens, fixed_shape, pooled_alone, pooled_batch, pooled_fixed, tokenize
 from learner.sentences import SLOTS, Reading, SentenceReader
 from learner.state_features import feature_count, state_features
 from learner.state_text import state_text
 
+HeadKind = Literal["linear", "classification"]
 Prepared = tuple[Reading | Tokens, Tensor]
 """Sentences (frozen) or tokens (trainable), and the state's numbers."""
 
@@ -43,9 +45,10 @@ Prepared = tuple[Reading | Tokens, Tensor]
 class EncoderPolicy:
     """Encoder and linear head. ``trainable_layers``: how many of the encoder's top layers learn; all of them, and the
     embeddings too, where it equals their number. The encoder given is never changed: trained layers are copies.
-    ``max_tokens`` and ``preferences`` are of the text that such layers read, ``dtype`` is what they compute with (their
-    weights are float32). ``device``: where they and the heads live, by default the encoder's; a frozen encoder stays
-    where it is. ``fixed``: whether trained layers read batches of one shape, by default on a GPU."""
+    ``max_tokens``, ``preferences`` and ``facts`` are of the text that such layers read. ``classifier_seed``: they have
+    a `ClassificationHead` with first weights of this seed, not the linear one. ``dtype`` is what they compute with
+    (their weights are float32). ``device``: where they and the heads live, by default the encoder's; a frozen encoder
+    stays where it is. ``fixed``: whether trained layers read batches of one shape, by default on a GPU."""
 
     def __init__(
         self,
@@ -55,6 +58,8 @@ class EncoderPolicy:
         trainable_layers: int,
         max_tokens: int,
         preferences: bool = False,
+        facts: bool = False,
+        classifier_seed: int | None = None,
         dtype: Dtype = "float32",
         device: torch.device | None = None,
         fixed: bool | None = None,
@@ -64,6 +69,8 @@ class EncoderPolicy:
         self.trainable_layers = trainable_layers
         self.max_tokens = max_tokens
         self.preferences = preferences
+        self.facts = facts
+        self.head: HeadKind = "linear" if classifier_seed is None else "classification"
         self._reader = SentenceReader(encoder)
         frozen = trainable_layers == 0
         self.device: torch.device = device or encoder.device
@@ -71,23 +78,25 @@ class EncoderPolicy:
         self._shape = fixed_shape(max_tokens, encoder.max_tokens)
         self._fixed = not frozen and (self.device.type != CPU if fixed is None else fixed)
         self.model = encoder.model if frozen else _with_trainable_top(encoder, trainable_layers).to(self.device)
-        self._heads = [
-            Head(
-                len(strategies),
-                feature_count(strategies),
-                parts=SLOTS if frozen else SEGMENTS,
-                width=encoder.width,
-                sentences=frozen,
-            ).to(self.device)
-            for _ in range(2 if frozen else 1)
-        ]
+        sizes = len(strategies), feature_count(strategies)
+        parts = SLOTS if frozen else SEGMENTS
+        heads: list[Head | ClassificationHead]
+        if classifier_seed is not None:
+            heads = [ClassificationHead(*sizes, width=encoder.width, seed=classifier_seed)]
+        else:
+            linear = [
+                Head(*sizes, parts=parts, width=encoder.width, sentences=frozen) for _ in range(2 if frozen else 1)
+            ]
+            heads = [*linear]
+        self._heads = [head.to(self.device) for head in heads]
         self._learns = self._heads[0]
 
     def prepare(self, state: State) -> Prepared:
         numbers = torch.tensor(state_features(state, self.strategies))
         if self.trainable_layers == 0:
             return self._reader.read(state), numbers
-        return tokenize(self.encoder, state_text(state, preferences=self.preferences), self.max_tokens), numbers
+        said = state_text(state, preferences=self.preferences, facts=self.facts)
+        return tokenize(self.encoder, said, self.max_tokens, first=self.head == "classification"), numbers
 
     def distribution(self, state: State) -> tuple[float, ...]:
         return self.distributions([state])[0]
@@ -117,6 +126,8 @@ class EncoderPolicy:
 
     def fit_inputs(self, prepared: Sequence[Prepared]) -> None:
         """Fit the inputs of the head that learns now on these states, while it is still zero (see `Head.fit`)."""
+        if self.head == "classification":
+            return  # it takes the encoder's states as they are
         with torch.no_grad():
             said = [text.newest for text, _ in prepared if isinstance(text, Reading)]
             self._learns.fit(*self._together(prepared), torch.cat(said).to(self.device) if said else None)
@@ -130,8 +141,7 @@ class EncoderPolicy:
             self.fit_inputs(prepared)
 
     def parameter_groups(self) -> dict[str, list[Tensor]]:
-        head = self._learns
-        groups = {"text": [head.text_weight], "numbers": [head.numbers_weight, head.bias]}
+        groups = self._learns.parameter_groups()
         if self.trainable_layers:
             groups["encoder"] = list(self._trained().values())
         return groups

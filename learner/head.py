@@ -80,6 +80,10 @@ class Head:
             inputs = (rows - self._center) * self._scale
             self._low, self._high = (inputs.quantile(share, dim=0) for share in (_CUT, 1.0 - _CUT))
 
+    def parameter_groups(self) -> dict[str, list[Tensor]]:
+        """By kind, as `TrainablePolicy.parameter_groups`."""
+        return {"text": [self.text_weight], "numbers": [self.numbers_weight, self.bias]}
+
     def tensors(self) -> dict[str, Tensor]:
         """Everything that distinguishes it from a fresh one, by name; the tensors themselves."""
         found = {

@@ -80,6 +80,8 @@ class LearnedTurn:
     returned: float | None
     value: float
     advantage: float | None
+    dialogue: str = ""
+    """Id of its episode."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 Eq. 7's sign in the paper minimises the return and its beta stands outside alpha; what is minimised here is decision 1:
 ``-(sum A_t log pi(h_t|s_t) + beta sum H(pi(.|s_t))) / (episodes x T_max)``. So that several steps can be made on the
 same turns, log pi is replaced by the clipped ratio of PPO (Schulman et al., 2017) to the weights before the first step;
-there every ratio is exactly 1 and the gradient is the one above. Shapes: N turns, K strategies. No state, no I/O.
+there every ratio is exactly 1 and the gradient is the one above. The paper's own averages, of each dialogue a sum of
+turns and a mean entropy, are `entropy_shares_N` with the number of episodes as normaliser. Shapes: N turns, K
+strategies. No state, no I/O.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Objective:
     loss: Tensor
     policy_loss: Tensor
     entropy_bonus: Tensor
-    """sum of entropies / (episodes x T_max): below the mean entropy where episodes are short."""
+    """sum of entropies / (episodes x T_max), below the mean entropy where episodes are short; or with given shares."""
     ratios_N: Tensor
     """pi(h|s) / pi_start(h|s); all ones at the first step."""
 
@@ -55,19 +57,24 @@ def policy_objective(
     *,
     beta: float,
     normaliser: float,
+    entropy_shares_N: Tensor | None = None,
     clip: float = RATIO_CLIP,
 ) -> Objective:
     """Eq. 7 over the rewarded turns of one update (decision 1).
 
     ``start_probs_N``: pi(h_t|s_t) that ratios are taken to. ``normaliser``: episodes x T_max, a constant, so that a
-    turn of a short episode weighs no more than one of a long one. N may be 0 (loss 0).
+    turn of a short episode weighs no more than one of a long one. ``entropy_shares_N``: weights of the turns' entropies
+    in place of 1 / normaliser. N may be 0 (loss 0).
     """
     chosen_N = log_probs_NK.gather(1, actions_N.unsqueeze(1)).squeeze(1)
     # A quotient of probabilities, not exp of a difference of logarithms: equal bits give exactly 1.
     ratios_N = chosen_N.exp() / start_probs_N
     gain_N = torch.minimum(ratios_N * advantages_N, ratios_N.clamp(1.0 - clip, 1.0 + clip) * advantages_N)
     policy_loss = -gain_N.sum() / normaliser
-    entropy_bonus = entropy(log_probs_NK).sum() / normaliser
+    entropies_N = entropy(log_probs_NK)
+    entropy_bonus = (
+        entropies_N.sum() / normaliser if entropy_shares_N is None else (entropies_N * entropy_shares_N).sum()
+    )
     return Objective(
         loss=policy_loss - beta * entropy_bonus,
         policy_loss=policy_loss,

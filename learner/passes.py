@@ -48,6 +48,8 @@ class Turns:
     acting_probs_N: Tensor
     """Logged pi(h_t|s_t) of the version that acted."""
     advantages_N: Tensor
+    entropy_shares_N: Tensor | None = None
+    """As `policy_objective` takes them."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,10 @@ def climb(
     passes: int,
     beta: float,
     normaliser: float,
+    rate: float = 1.0,
 ) -> Climb:
-    """Up to ``passes`` steps of ``optimizer``. ``log_probs_NK``: of the starting weights, with gradients.
+    """Up to ``passes`` steps of ``optimizer``, its learning rates times ``rate``. ``log_probs_NK``: of the starting
+    weights, with gradients.
 
     Ends before a step once the policy has moved by `KL_STOP`, and where a loss or a gradient is not finite: that step
     is not taken, those before it stand.
@@ -95,10 +99,16 @@ def climb(
             ended = f"the policy has moved by {kl:.3f} nats"
             break
         objective = policy_objective(
-            log_probs_NK, turns.actions_N, start_N, weights_N * turns.advantages_N, beta=beta, normaliser=normaliser
+            log_probs_NK,
+            turns.actions_N,
+            start_N,
+            weights_N * turns.advantages_N,
+            beta=beta,
+            normaliser=normaliser,
+            entropy_shares_N=turns.entropy_shares_N,
         )
         first = first or objective
-        norm = optimizer.step(objective.loss)
+        norm = optimizer.step(objective.loss, rate=rate)
         if norm is None:
             ended = "the loss or a gradient is not finite"
             break

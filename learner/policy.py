@@ -58,7 +58,7 @@ class TrainablePolicy(Protocol):
 
     def parameter_groups(self) -> dict[str, list[Tensor]]:
         """Trainable tensors by kind, since kinds have learning rates of their own: ``text`` and ``numbers`` (a head's
-        weights on either), ``encoder``, ``table``."""
+        weights on either), ``head`` (of one with a hidden layer), ``encoder``, ``table``."""
         ...
 
     def weights(self) -> dict[str, Tensor]:

@@ -34,24 +34,29 @@ _MULTIPLE = 8
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids (n,) and the weights (SEGMENTS, n) with which they are averaged; a row of zeros: nothing was said."""
+    """Token ids (n,) and the weights (SEGMENTS, n) with which they are averaged; a row of zeros: nothing was said.
+
+    ``first``: the first token's state is read as it is, in place of the averages.
+    """
 
     ids: Tensor
     weights: Tensor
+    first: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def tokenize(encoder: TextEncoder, said: StateText, max_tokens: int) -> Tokens:
-    """The text's first ``max_tokens`` tokens and which of them belong to which segment."""
+def tokenize(encoder: TextEncoder, said: StateText, max_tokens: int, *, first: bool = False) -> Tokens:
+    """The text's first ``max_tokens`` tokens and which of them belong to which segment; for ``first`` see `Tokens`."""
     ids, offsets = encoder.tokens(said.text, max_tokens)
     masks = torch.zeros(SEGMENTS, len(ids))
     masks[0] = 1.0
     for row, span in enumerate((said.seeker, said.recommender), start=1):
         if span is not None:
             masks[row] = torch.tensor([_inside(offset, span) for offset in offsets], dtype=torch.float32)
-    return Tokens(ids=torch.tensor(ids), weights=masks / masks.sum(dim=1, keepdim=True).clamp(min=1.0))
+    weights = masks / masks.sum(dim=1, keepdim=True).clamp(min=1.0)
+    return Tokens(ids=torch.tensor(ids), weights=weights, first=first)
 
 
 def _inside(offset: Span, span: Span) -> bool:
@@ -60,10 +65,11 @@ def _inside(offset: Span, span: Span) -> bool:
 
 
 def pooled_alone(model: Any, tokens: Tokens, dtype: Dtype = "float32") -> Tensor:
-    """(SEGMENTS * H,): unit vectors side by side, of one text at its exact length. ``dtype``: of the computation."""
+    """(SEGMENTS * H,): unit vectors side by side, of one text at its exact length; (H,) of its first token where that
+    is wanted. ``dtype``: of the computation."""
     device = next(model.parameters()).device
     hidden = _hidden(model, dtype, input_ids=tokens.ids[None].to(device))[0]
-    return torch.nn.functional.normalize(tokens.weights.to(device) @ hidden, dim=-1).flatten()
+    return _pooled(hidden, tokens.weights, tokens.first)
 
 
 def fixed_shape(max_tokens: int, limit: int) -> tuple[int, int]:
@@ -87,7 +93,7 @@ def pooled_fixed(model: Any, texts: Sequence[Tokens], shape: tuple[int, int], dt
         # Given whole, a mask is never left out where no row is padded, which would be another kernel and other bits.
         mask = mask[:, None, None, :]
     hidden = _hidden(model, dtype, input_ids=ids.to(device), attention_mask=mask)
-    return torch.nn.functional.normalize(weights.to(device) @ hidden, dim=-1).flatten(1)
+    return _pooled(hidden, weights, texts[0].first)
 
 
 def pooled_batch(model: Any, texts: Sequence[Tokens], dtype: Dtype = "float32") -> Tensor:
@@ -102,10 +108,17 @@ def pooled_batch(model: Any, texts: Sequence[Tokens], dtype: Dtype = "float32") 
         mask = pad_sequence([torch.ones(len(texts[i]), dtype=torch.long) for i in group], batch_first=True)
         weights = pad_sequence([texts[i].weights.T for i in group], batch_first=True).transpose(1, 2)
         hidden = _hidden(model, dtype, inputs_embeds=inputs, attention_mask=mask.to(device))
-        pooled = torch.nn.functional.normalize(weights.to(device) @ hidden, dim=-1).flatten(1)
+        pooled = _pooled(hidden, weights, texts[0].first)
         for row, i in enumerate(group):
             rows[i] = pooled[row]
     return torch.stack([row for row in rows if row is not None])
+
+
+def _pooled(hidden: Tensor, weights: Tensor, first: bool) -> Tensor:
+    """Of one text (n, H) or of N (N, n, H)."""
+    if first:
+        return hidden[..., 0, :]
+    return torch.nn.functional.normalize(weights.to(hidden.device) @ hidden, dim=-1).flatten(-2)
 
 
 def _hidden(model: Any, dtype: Dtype, **inputs: Tensor) -> Tensor:

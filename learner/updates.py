@@ -8,8 +8,9 @@ out: channels and time (`learner.reinforce`), files (`learner.checkpoint`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,10 +19,13 @@ from harness.core.log.episode import Episode
 from learner.critic import Critic
 from learner.gae import generalised_advantages
 from learner.health import LearnedTurn, Step, UpdateReport, describe
-from learner.optimizer import Optimizer
+from learner.optimizer import Optimizer, linear_decay
 from learner.passes import Turns, climb
 from learner.policy import TrainablePolicy
 from learner.returns import Advantage, Horizon, Series, advantages, credited, discounted
+
+Averaged = Literal["turns", "dialogues"]
+Decay = Literal["none", "linear"]
 
 
 class Learner:
@@ -43,17 +47,21 @@ class Learner:
         advantage: Advantage,
         gae_lambda: float,
         passes: int,
+        averaged: Averaged,
+        decay: Decay,
         batched: bool = False,
     ) -> None:
         """``policy`` is trained in place. ``reference``: what the KL is measured to, the warm-up's snapshot.
         ``total_episodes``: of the whole training; where they are no multiple of ``batch_episodes`` the last update
-        has fewer. ``gae_lambda``: of the advantage ``critic`` alone. ``batched``: the first pass too is faster and
-        rounded differently, for a GPU; without it every ratio of the first pass at lag 0 is exactly 1."""
+        has fewer. ``gae_lambda``: of the advantage ``critic`` alone. ``averaged`` and ``decay``: as the config's ``rl``
+        has them. ``batched``: the first pass too is faster and rounded differently, for a GPU; without it every ratio
+        of the first pass at lag 0 is exactly 1."""
         policy.learn_from_rewards()
         self.policy = policy
         self.version = 0
         self.batch_episodes = batch_episodes
         self.total_episodes = total_episodes
+        self._updates = -(-total_episodes // batch_episodes)
         self.optimizer = Optimizer(policy, learning_rate=learning_rate, encoder_learning_rate=encoder_learning_rate)
         self.critic = Critic(policy.critic_inputs([]).shape[1])
         self._reference = reference
@@ -64,6 +72,8 @@ class Learner:
         self._advantage: Advantage = advantage
         self._lambda = gae_lambda
         self._passes = passes
+        self._averaged: Averaged = averaged
+        self._decay: Decay = decay
         self._batched = batched
 
     def update(self, episodes: Sequence[Episode]) -> UpdateReport:
@@ -84,7 +94,7 @@ class Learner:
             self.policy.fit_to_rewards([state for states in prepared for state in states])
         values = [self.critic.values(self.policy.critic_inputs(states)) for states in prepared]
         turns = _turns(episodes, prepared, returns, values, self._advantages(rewards, returns, values))
-        step = self._step(turns, normaliser=len(episodes) * self._max_turns)
+        step = self._step(turns, len(episodes))
         # After the step: the values of an update come from the episodes before it.
         self._teach_critic(turns, sum(bool(series) for series in rewards))
         self.version += 1
@@ -131,7 +141,7 @@ class Learner:
             for series, judged in zip(rewards, values, strict=True)
         ]
 
-    def _step(self, turns: Sequence[LearnedTurn], normaliser: float) -> Step:
+    def _step(self, turns: Sequence[LearnedTurn], episodes: int) -> Step:
         prepared = [turn.prepared for turn in turns]
         log_probs_NK = self.policy.log_probabilities(prepared, batched=self._batched)
         with torch.no_grad():
@@ -140,6 +150,10 @@ class Learner:
         if not rows:
             return Step(log_probs_NK, reference_NK, None, "no turn of this update has a return")
         decisions = [turns[row].decision for row in rows]
+        shares = None
+        if self._averaged == "dialogues":
+            of_dialogue = Counter(turns[row].dialogue for row in rows)
+            shares = log_probs_NK.new_tensor([1.0 / (episodes * of_dialogue[turns[row].dialogue]) for row in rows])
         climbed = climb(
             self.policy,
             self.optimizer,
@@ -149,10 +163,12 @@ class Learner:
                 actions_N=torch.tensor([decision.index for decision in decisions], device=log_probs_NK.device),
                 acting_probs_N=log_probs_NK.new_tensor([d.probabilities[d.index] for d in decisions]),
                 advantages_N=log_probs_NK.new_tensor([turns[row].advantage for row in rows]),
+                entropy_shares_N=shares,
             ),
             passes=self._passes,
             beta=self._beta,
-            normaliser=normaliser,
+            normaliser=episodes * (1 if self._averaged == "dialogues" else self._max_turns),
+            rate=linear_decay(self.version, self._updates) if self._decay == "linear" else 1.0,
         )
         return Step(log_probs_NK, reference_NK, climbed, None if climbed.passes else climbed.ended)
 
@@ -171,7 +187,7 @@ def _turns(
 ) -> list[LearnedTurn]:
     """All decisions of the episodes that did not fail (decision 8), with what is known of each."""
     return [
-        LearnedTurn(state, transition.decision, returned, value, advantage)
+        LearnedTurn(state, transition.decision, returned, value, advantage, episode.id)
         for episode, *series in zip(episodes, prepared, returns, values, advantages_ET, strict=True)
         if not episode.failed
         for transition, state, returned, value, advantage in zip(episode.transitions, *series, strict=True)

@@ -133,7 +133,9 @@ def test_a_run_shows_decisions_and_both_judges_and_asks_its_numbers(tmp_path: Pa
     assert "Decisions: horizon literal, gamma 0.99, advantage critic (lambda 0.9), passes 8, beta 0.03," in shown
     assert written["decisions"] in shown
     assert written["cautions"] == list(
-        cautions_of(summary.differences, load_config(TINY, keys), summary.readings, summary.tokens)
+        cautions_of(
+            summary.differences, load_config(TINY, keys), summary.readings, summary.tokens, labels=summary.labels
+        )
     )
     for phase in written["phases"]:
         values = {name: phase["metrics"][name]["mean"] for name in ("judge_final", "evaluator_final", "judge_gap")}

@@ -149,6 +149,7 @@ def _turn(move: RecommenderTurn) -> Turn:
         response=move.response,
         recommended=move.recommended,
         persuasion=move.persuasion,
+        facts=move.facts,
     )
 
 

@@ -111,6 +111,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     recommended: tuple[str, ...] = ()
     reply: str = ""
     persuasion: Persuasion | None = None
+    facts: tuple[Fact, ...] = ()
+    """What the system had read about items before it wrote (C2)."""
 
 
 class State(Struct, frozen=True, kw_only=True):

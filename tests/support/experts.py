@@ -68,5 +68,6 @@ def an_encoder_policy(encoder: TextEncoder, strategies: Sequence[str], **wishes:
 def learning(**wishes: Any) -> dict[str, Any]:
     """Of a `learner.updates.Learner`: what the config's ``rl`` says."""
     rl = CONFIG.rl
-    settings = {name: getattr(rl, name) for name in ("gamma", "horizon", "advantage", "gae_lambda", "passes")}
+    names = ("gamma", "horizon", "advantage", "gae_lambda", "passes", "averaged", "decay")
+    settings = {name: getattr(rl, name) for name in names}
     return {"beta": rl.entropy_coefficient} | settings | wishes

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from harness.app.evaluation.readings import Readings
 from harness.app.evaluation.statistics import Estimate, estimate_text
+from harness.app.evaluation.summary import LabelNll
 from harness.app.settings.config import Config
 from harness.core.messages import Usage
 
@@ -25,6 +26,7 @@ def cautions_of(
     readings: Mapping[str, Readings] = {},
     tokens: Mapping[str, Usage] = {},
     failures: Mapping[str, tuple[int, int, str]] = {},
+    labels: LabelNll | None = None,
 ) -> tuple[str, ...]:
     """All cautions.
 
@@ -34,11 +36,13 @@ def cautions_of(
         readings: by role, over the whole log.
         tokens: by role, over the whole log.
         failures: phase -> (conversations that failed or could not be scored, finished ones, the first reason).
+        labels: of the warmed-up planner, where it was warmed up.
     """
     return (
         *_failures(failures),
         *(said for role, found in readings.items() for said in _unread(role, found, config)),
         *_thoughts(tokens),
+        *_unlearned(labels),
         *_pleased_judge(differences),
         *_stalling(differences, config),
     )
@@ -102,6 +106,15 @@ def _pleased_judge(differences: Mapping[str, Estimate]) -> Iterator[str]:
             f"evaluator's of the same states by {evaluator.mean:.2f} (difference {_signed(gap)}): the planner may "
             "please its judge more than it helps seekers. Rule: the judge's gain and its excess over the evaluator's "
             f"are clearly above 0, and the evaluator's gain is below {MUCH_LESS:.0%} of the judge's."
+        )
+
+
+def _unlearned(labels: LabelNll | None) -> Iterator[str]:
+    if labels is not None and not labels.beaten:
+        yield (
+            f"the warm-up did not beat the majority class: label NLL {labels.planner:.3f} against "
+            f"{labels.majority:.3f} on {labels.turns} held-out turns. What is called warmed up has learned no more of "
+            "people's strategies than which one is the most frequent."
         )
 
 

@@ -33,6 +33,8 @@ def decisions_of(config: Config) -> str:
             f"batch {rl.batch_episodes}",
             f"lag {rl.policy_lag}",
         ]
+        parts += ["averaged over dialogues"] if rl.averaged == "dialogues" else []
+        parts += ["linear decay"] if rl.decay == "linear" else []
     samples = "" if reward.mode == "expected" else f" x {reward.samples}"
     parts += [
         f"T_max {config.conversation.max_turns}",
@@ -63,7 +65,10 @@ def _planner(config: Config) -> str:
         case "encoder":
             # Show the folder's name, not its path.
             encoder = planner.encoder.rstrip("/").rpartition("/")[2]
-            return f"{encoder} with {planner.trainable_layers} trained layers"
+            head = " and a classification head" if planner.head == "classification" else ""
+            reads = [name for name, read in (("C1", planner.preferences), ("C2", planner.facts)) if read]
+            more = f", which reads {', '.join(reads)}" if reads and planner.trainable_layers else ""
+            return f"{encoder} with {planner.trainable_layers} trained layers{head}{more}"
         case "fixed":
             return f"fixed {planner.strategy}" if planner.strategy else "open-loop schedule"
         case "rule":

@@ -53,6 +53,19 @@ class PhaseSummary(Struct, frozen=True, kw_only=True):
     metrics: dict[str, Estimate]
 
 
+class LabelNll(Struct, frozen=True, kw_only=True):
+    """Mean negative log-likelihood of human strategy labels on the warm-up's validation turns, in nats."""
+
+    planner: float
+    majority: float
+    turns: int
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the planner is better than the majority class."""
+        return self.planner < self.majority
+
+
 class Summary(Struct, frozen=True, kw_only=True):
     """`summary.json`."""
 
@@ -72,6 +85,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Those in force that the numbers depend on (`harness.app.evaluation.decisions`)."""
     readings: dict[str, Readings] = {}
     """By role, over the whole log: what could not be read, and why."""
+    labels: LabelNll | None = None
+    """Of the warmed-up planner; None where it was not warmed up in this run."""
     cautions: tuple[str, ...] = ()
     """What the numbers themselves warn of (`harness.app.evaluation.cautions`)."""
     pool: str = ""
@@ -139,6 +154,10 @@ def summary_table(summary: Summary) -> Table:
         if summary.differences:
             cells.append(mean_over_interval(summary.differences.get(metric, NOTHING), signed=True))
         shown.add_row(title, *cells)
+    if summary.labels is not None and any(phase.name == "warmup" for phase in summary.phases):
+        nll = summary.labels
+        said = f"{nll.planner:.3f} ({nll.majority:.3f})" + ("" if nll.beaten else "\nnot beaten")
+        shown.add_row("label NLL (majority)", *(said if phase.name == "warmup" else "–" for phase in summary.phases))
     counts = [Text(f"{phase.episodes - phase.errors} ({phase.errors})") for phase in summary.phases]
     if summary.differences:
         counts.append(Text(str(max(difference.n for difference in summary.differences.values()))))

@@ -16,8 +16,16 @@ from harness.app.evaluation.protocol import BIASES, protocol_measures
 from harness.app.evaluation.readings import readings_of
 from harness.app.evaluation.serving import ServingReport, serving_table
 from harness.app.evaluation.statistics import ONE_RUN
-from harness.app.evaluation.summary import Summary, differences, summarize_phase, summary_table, tokens_by_role
+from harness.app.evaluation.summary import (
+    LabelNll,
+    Summary,
+    differences,
+    summarize_phase,
+    summary_table,
+    tokens_by_role,
+)
 from harness.app.identity.sittings import cautions_of_sittings
+from harness.app.job.metricsfile import read_metrics
 from harness.app.job.outcomes import Outcomes
 from harness.app.job.summaryfile import read_summary, write_summary
 from harness.app.job.workload import workload_of
@@ -44,7 +52,7 @@ def measures_of(config: Config, inputs: Inputs) -> dict[str, Measure]:
 def summarize(
     config: Config, inputs: Inputs, folder: Path, seconds: float, serving: dict[str, ServingReport]
 ) -> Summary:
-    """From the log alone, but for how the servers served; written to `summary.json`."""
+    """From the log alone, but for how the servers served and the warm-up's label NLL; written to `summary.json`."""
     episodes = EpisodeIndex(folder / rundir.EPISODES)
     measures = measures_of(config, inputs)
     wanted = workload_of(config, inputs).phases
@@ -58,13 +66,16 @@ def summarize(
     readings, tokens = readings_of(episodes), tokens_by_role(episodes)
     outcomes = Outcomes(episodes)
     failed = outcomes.verdict(wanted, config.scheduler.fail_on_error)
+    labels = _label_nll(folder)
+    warnings = cautions_of(gained, config, readings, tokens, outcomes.losses, labels)
     summary = Summary(
         world=world_of(config),
         phases=phases,
         differences=gained,
         decisions=decisions_of(config),
         readings=readings,
-        cautions=(*cautions_of(gained, config, readings, tokens, outcomes.losses), *cautions_of_sittings(folder)),
+        labels=labels,
+        cautions=(*warnings, *cautions_of_sittings(folder)),
         seconds=seconds,
         tokens=tokens,
         seed=config.run.seed,
@@ -78,6 +89,19 @@ def summarize(
     )
     write_summary(folder, summary)
     return summary
+
+
+def _label_nll(folder: Path) -> LabelNll | None:
+    """From the run's metrics; a damaged file of metrics is told where it is opened."""
+    try:
+        lines = read_metrics(folder / rundir.METRICS)
+    except DataError:
+        return None
+    for line in lines:
+        if line.get("type") == "warmup":
+            ours, theirs = line["validation"], line["majority"]
+            return LabelNll(planner=ours["nll"], majority=theirs["nll"], turns=ours["n"])
+    return None
 
 
 def show(summary: Summary, console: Console) -> None:

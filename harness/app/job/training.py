@@ -166,6 +166,8 @@ class Trainer:
             advantage=config.advantage,
             gae_lambda=config.gae_lambda,
             passes=config.passes,
+            averaged=config.averaged,
+            decay=config.decay,
         )
         newest = newest_checkpoint(self._checkpoints)
         reached = load_checkpoint(newest).meta.version if newest else WARMED_UP

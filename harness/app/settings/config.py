@@ -190,7 +190,12 @@ class Planner(Struct, frozen=True, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=16, le=4096)] = 128
     """Token budget of the text that trained layers read, newest turns first; a frozen encoder reads all sentences."""
     preferences: bool = False
-    """Whether the text that trained layers read holds the last preference text."""
+    """Whether the text that trained layers read holds the last preference text (C1 of the turn before)."""
+    facts: bool = False
+    """Whether it holds the facts that the retriever found in the turn before (C2)."""
+    head: Literal["linear", "classification"] = "linear"
+    """Of trained layers. ``linear``: on the state's numbers and three means of token states, zero at first.
+    ``classification``: RoBERTa's, on the first token's state, random at first."""
 
 
 class Warmup(Struct, frozen=True, kw_only=True):
@@ -220,6 +225,11 @@ class RL(Struct, frozen=True, kw_only=True):
     """Of the advantage ``critic``: 1 trusts returns, 0 trusts the critic."""
     passes: Annotated[int, Meta(ge=1, le=1000)] = 8
     """Steps on the same episodes, each on all of them; fewer once the policy has moved far. The paper has 1."""
+    averaged: Literal["turns", "dialogues"] = "turns"
+    """``turns``: returns and entropies are summed over an update's turns and divided by episodes x T_max.
+    ``dialogues``: of each dialogue the sum of its turns and its mean entropy, then the mean over dialogues (Eq. 7)."""
+    decay: Literal["none", "linear"] = "none"
+    """Of the learning rates over the updates. ``linear``: to 0 after the last one."""
     policy_lag: Annotated[int, Meta(ge=0, le=10_000)] = 3
     """L, in updates: episode e acts with version max(0, e // batch_episodes - L)."""
 

@@ -26,8 +26,15 @@ PRESETS: Mapping[str, dict[str, Any]] = {
     # The settings that the paper states (decisions 3, 4, 5, 7, 21, 22); the others keep the defaults.
     "paper": {
         "network": {"retriever": "embedding"},
-        "planner": {"encoder": "roberta-base", "trainable_layers": 12},
-        "warmup": {"learning_rate": 6e-6, "encoder_learning_rate": 6e-6, "epochs": 5},
+        "planner": {
+            "encoder": "roberta-base",
+            "trainable_layers": 12,
+            "max_tokens": 512,
+            "head": "classification",
+            "preferences": True,
+            "facts": True,
+        },
+        "warmup": {"learning_rate": 6e-6, "encoder_learning_rate": 6e-6, "epochs": 10},
         "rl": {
             "epochs": 10,
             "dialogues_per_epoch": 100,
@@ -38,6 +45,8 @@ PRESETS: Mapping[str, dict[str, Any]] = {
             "horizon": "literal",
             "advantage": "none",
             "passes": 1,
+            "averaged": "dialogues",
+            "decay": "linear",
             "policy_lag": 0,
         },
         "reward": {"mode": "samples", "samples": 10},
@@ -139,6 +148,8 @@ def _check_together(config: Config) -> None:
         )
     if config.planner.kind == "fixed" and bool(config.planner.strategy) == bool(config.planner.schedule):
         raise ConfigError("planner.strategy: a fixed planner needs the strategy that it takes, or a planner.schedule")
+    if config.planner.head == "classification" and not config.planner.trainable_layers:
+        raise ConfigError("planner.head: a classification head goes with layers that learn (planner.trainable_layers)")
     if not config.learns and "before" not in config.evaluation.phases:
         raise ConfigError(f"evaluation.phases: a planner of kind {config.planner.kind!r} has only the phase before")
 

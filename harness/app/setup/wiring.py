@@ -44,6 +44,7 @@ from harness.core.model.llm import OpenAIChat
 from harness.core.model.retry import RetryPolicy
 from harness.core.model.server import ensure_port_free
 from harness.core.seams import ChatModel, Policy, Recommender, Served
+from harness.core.seeds import derive
 from harness.domain.device import AUTO, CPU, device_of
 from harness.domain.strategies import Strategy
 from harness.domain.text_encoder import MINILM, Dtype, TextEncoder, load_encoder, use_one_thread
@@ -78,7 +79,8 @@ def planner_of(config: Config, strategies: tuple[Strategy, ...]) -> TrainablePol
     keys = tuple(strategy.key for strategy in strategies)
     match config.planner.kind:
         case "encoder":
-            return _untrained(config.planner, keys).snapshot()
+            drawn = derive(config.run.seed, "planner", "head") if config.planner.head == "classification" else None
+            return _untrained(config.planner, keys, drawn).snapshot()
         case "tabular":
             return TabularPolicy(keys)
         case _:
@@ -86,7 +88,7 @@ def planner_of(config: Config, strategies: tuple[Strategy, ...]) -> TrainablePol
 
 
 @lru_cache(maxsize=4)
-def _untrained(planner: PlannerConfig, keys: tuple[str, ...]) -> EncoderPolicy:
+def _untrained(planner: PlannerConfig, keys: tuple[str, ...], drawn: int | None) -> EncoderPolicy:
     """The planner that others of its settings are copied from: the copies share the frozen encoder's results."""
     learns = planner.trainable_layers > 0
     return EncoderPolicy(
@@ -96,6 +98,8 @@ def _untrained(planner: PlannerConfig, keys: tuple[str, ...]) -> EncoderPolicy:
         trainable_layers=planner.trainable_layers,
         max_tokens=planner.max_tokens,
         preferences=planner.preferences,
+        facts=planner.facts,
+        classifier_seed=drawn,
         dtype=planner.dtype,
         device=device_of(planner.device),
     )

@@ -77,6 +77,7 @@ def played(transition: Transition) -> Turn:
         recommended=transition.recommended,
         reply=transition.reply.text,
         persuasion=transition.persuasion,
+        facts=transition.facts,
     )
 
 
