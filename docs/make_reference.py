@@ -1,4 +1,6 @@
-"""Writes ``docs/config.md`` and the schema in ``docs/export.md`` from the code; ``--check`` says whether they are.
+"""Writes ``docs/config.md``, the schema in ``docs/export.md`` and the list in ``docs/measures.md`` from the code.
+
+``--check`` says whether they are what the code says.
 
 The meaning of a key is the text below it in `harness.app.settings.config`; bounds and defaults are those that msgspec
 checks.
@@ -16,6 +18,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
+from harness.app.evaluation.measures import MEASURES
 from harness.app.report.tables import TABLES
 from harness.app.settings import config
 from harness.app.settings.configfile import PRESETS
@@ -142,11 +145,26 @@ def schema() -> Iterator[str]:
         yield ""
 
 
+def measures() -> Iterator[str]:
+    """A row a measure."""
+    yield "| measure | title | scale | better | one dialogue's value |\n|---|---|---|---|---|"
+    for name, entry in MEASURES.items():
+        scale = "0 or 1" if entry.scale.binary else f"{_end(entry.scale.low)} to {_end(entry.scale.high)}"
+        yield f"| `{name}` | {entry.title} | {scale} | {entry.better or '–'} | {entry.note} |"
+    yield ""
+
+
+def _end(value: float) -> str:
+    return f"{value:.3g}".replace("inf", "∞")
+
+
 def pages() -> dict[Path, str]:
     """Path -> what it should hold."""
-    export = (DOCS / "export.md").read_text(encoding="utf-8")
-    inserted = MARK.sub(lambda found: found[1] + "\n".join(schema()) + found[2], export)
-    return {DOCS / "config.md": config_page(), DOCS / "export.md": inserted}
+    found = {DOCS / "config.md": config_page()}
+    for path, lines in ((DOCS / "export.md", schema()), (DOCS / "measures.md", measures())):
+        text = "\n".join(lines)
+        found[path] = MARK.sub(lambda mark, text=text: mark[1] + text + mark[2], path.read_text(encoding="utf-8"))
+    return found
 
 
 def main() -> int:

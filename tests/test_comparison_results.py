@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from harness.app.evaluation.measures import MEASURES
 from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.grid.comparison.figures import comparison_figures
-from harness.app.grid.comparison.measures import MEASURES, Faults, SystemResult
+from harness.app.grid.comparison.measures import Faults, SystemResult
 from harness.app.grid.comparison.plan import ComparisonFile, DatasetSettings, Paper, Plan, Prices, System, SystemCell
 from harness.app.grid.comparison.results import summarize
 from harness.app.grid.comparison.tables import groups_csv, latex, main_tables, rows_csv, verdict
@@ -57,7 +58,7 @@ def result(cell, level, *, failed=(), **levels):
     own = np.random.default_rng([cell.seed, len(cell.system), len(cell.model)]).normal(size=len(SCENARIOS))
     luck = shared + 0.1 * own
     values = {}
-    for name in MEASURES:
+    for name in MEASURES.keys() - {"prs", "corpus_dist_2"}:
         wanted = levels.get(name, level)
         values[name] = {
             scenario: None if wanted is None else float(wanted + 0.1 * luck[place])
@@ -219,9 +220,9 @@ def test_a_model_is_compared_with_the_reference_on_the_same_model():
 
 def test_figures_show_what_there_is():
     found = comparison({"base": 0.5, "rso": 0.5, "ablated": 0.3}, ablated={"recall_5": None})
-    assert [name for name, _ in comparison_figures(found)] == ["ablations_d", "systems_d", "scale_d"]
+    assert [name for name, _ in comparison_figures(found)] == ["ablations_d", "systems_d"]
     without = comparison({"base": 0.5, "rso": 0.5}, of=plan(dict(list(SYSTEMS.items())[:2])))
-    assert [name for name, _ in comparison_figures(without)] == ["systems_d", "scale_d"]
+    assert [name for name, _ in comparison_figures(without)] == ["systems_d"]
 
 
 def test_csv_has_every_measure_and_latex_survives_special_characters():

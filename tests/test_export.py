@@ -120,7 +120,7 @@ def test_diff_names_settings_and_pairs_results(tmp_path: Path) -> None:
     assert any(line.split() == ["rl.entropy_coefficient", "0.03", "0.5"] for line in text.splitlines())
     assert "after RL: 4 and 4 dialogues, 4 paired" in text
     assert "run digest: A " in text
-    assert text.count("Rec-SR") == text.count("objective") == text.count("4 paired")
+    assert text.count("acceptance") == text.count("objective") == text.count("4 paired")
 
 
 def test_diff_pairs_nothing_that_differs(tmp_path: Path) -> None:

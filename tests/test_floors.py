@@ -7,7 +7,8 @@ import pytest
 from support.episodes import events_of
 
 from harness.app.evaluation.floors import FLOOR_MEASURES, floor_measures, floor_name, with_floors
-from harness.app.evaluation.scales import RATE, SHARE, scale_of
+from harness.app.evaluation.measures import row_title, scale_of
+from harness.app.evaluation.scales import RATE, SHARE
 from harness.core.log.episode import Episode, build
 from harness.core.messages import Item, Opening, SeekerReply, Transition
 from harness.domain.knowledge_graph import KnowledgeGraph
@@ -67,6 +68,7 @@ def test_every_floor_has_its_scale_and_stands_under_its_recall() -> None:
     assert {name: scale_of(name) for name in FLOOR_MEASURES} == {
         name: SHARE if name.startswith("chance") else RATE for name in FLOOR_MEASURES
     }
-    titles = with_floors({"turns": "turns", "target_recall_1": "R@1"})
-    assert list(titles) == ["turns", "target_recall_1", *(f"{f}_target_1" for f in ("chance", "popular", "repeat"))]
+    names = with_floors(("turns", "target_recall_1"))
+    assert names == ("turns", "target_recall_1", *(f"{f}_target_1" for f in ("chance", "popular", "repeat")))
+    assert row_title("chance_target_1") == "· chance"
     assert floor_name("repeat", "recall_any_5") == "repeat_recall_any_5"

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.app.evaluation import scales
+from harness.app.evaluation.answers import extra_measures
+from harness.app.evaluation.measures import MEASURES, scale_of
 from harness.app.evaluation.metrics import headline
-from harness.app.evaluation.scales import LIKERT, NUMBER, RATE, SHARE, Scale, scale_of
+from harness.app.evaluation.scales import LIKERT, NUMBER, RATE, SHARE, Scale
 from harness.app.evaluation.statistics import estimate, interval_text, newcombe, paired_difference
+from harness.app.evaluation.summary import EXTRA_ROWS, MAIN
 from harness.app.evaluation.two_way import compare_two_way, estimate_two_way
-from harness.app.grid.comparison.results import SHOWABLE
-from harness.app.grid.study.findings import MEASURES as OF_A_STUDY
+from harness.app.grid.comparison.results import GROUPED
 from harness.domain.knowledge_graph import KnowledgeGraph
 
 SCALES = (RATE, SHARE, LIKERT, Scale(0.0, 5.0), SHARE.of_differences)
@@ -94,8 +95,8 @@ def test_the_intervals_of_the_issue():
 
 def test_every_measure_has_a_scale():
     named = headline(graph=KnowledgeGraph([]), threshold=0.5, gamma=0.9, horizon="literal")
-    for name in (*named, *OF_A_STUDY, *SHOWABLE, "prs", "corpus_dist_2"):
-        assert name in scales.SCALES, name
+    for name in (*named, *extra_measures({}), *GROUPED, *MAIN, *EXTRA_ROWS):
+        assert name in MEASURES, name
     assert NUMBER.of_differences == NUMBER
 
 

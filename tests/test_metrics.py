@@ -68,6 +68,9 @@ def test_the_last_message_counts_and_any_message_and_the_strict_target_stand_bes
     assert [measure(late, GRAPH) for measure in measures] == [1.0, 1.0, 1.0]
     silent = msgspec.structs.replace(episode(0.1), transitions=())
     assert [measure(silent, GRAPH) for measure in measures] == [None, None, None]
+    late = edited(late, 1, response="Not Up (2009), but Heat (1995).")
+    assert (metrics.named_recall(late, GRAPH, 1), metrics.named_recall(late, GRAPH, 5)) == (0.0, 1.0)
+    assert (metrics.named_recall(early, GRAPH, 5), metrics.named_recall(silent, GRAPH, 5)) == (0.0, None)
     gone = edited(edited(episode(0.1, 0.1), 0, ranking=("2",)), 1, ranking=("3",))
     assert (metrics.recall(gone, 1), metrics.recall_any(gone, 1), metrics.recall_any(gone, 5)) == (0.0, 1.0, 1.0)
 
@@ -212,6 +215,8 @@ def test_the_headline_of_one_episode_by_hand() -> None:
         "target_rec_sr": 0.0,
         "recall_1": 0.0,
         "recall_5": 1.0,
+        "named_recall_1": 0.0,
+        "named_recall_5": 0.0,
         "recall_any_1": 1.0,
         "recall_any_5": 1.0,
         "target_recall_1": 0.0,

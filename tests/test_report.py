@@ -20,11 +20,12 @@ from support.rundirs import WORLD, write_run
 from harness.app.commands.report import report
 from harness.app.drawing import palette
 from harness.app.evaluation import shares
+from harness.app.evaluation.measures import MEASURES, PARTS
 from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.evaluation.statistics import Estimate
 from harness.app.evaluation.two_way import Difference
-from harness.app.grid.comparison.measures import MEASURES, PARTS, Faults
+from harness.app.grid.comparison.measures import Faults
 from harness.app.grid.comparison.plan import ComparisonFile, DatasetSettings, Paper, System
 from harness.app.grid.comparison.results import Comparison, Row
 from harness.app.report.costs import costs_by_role
@@ -299,7 +300,7 @@ def test_the_world_and_the_intervals_are_named(page: str) -> None:
 
 def test_only_differences_clear_of_zero_are_coloured(tmp_path: Path) -> None:
     shown = render_run(read_record(write_run(tmp_path / "run")))
-    rows = dict(re.findall(r'<tr><th scope="row">([^<]+)</th>(.*?)</tr>', shown, re.DOTALL))
+    rows = dict(re.findall(r'<tr><th scope="row" title="[^"]+">([^<]+)</th>(.*?)</tr>', shown, re.DOTALL))
     # Every reward of the last phase is higher by the same amount: a difference, and nothing to make an interval from.
     assert '<td class=""><b>+0.74' in rows["R_1 (Eq. 8)"]
     assert "[all alike]" in rows["R_1 (Eq. 8)"]
@@ -374,7 +375,7 @@ def write_comparison(folder: Path) -> Path:
         datasets={"synthetic": DatasetSettings(experiment="tiny.toml")},
     )
     (folder / "config.json").write_bytes(msgspec.json.encode(plan))
-    names = [*(name for name in MEASURES if name not in PARTS), "prs", "corpus_dist_2"]
+    names = [name for name in MEASURES if name not in PARTS]
     better = Difference(mean=0.3, low=0.1, high=0.5, n=9, p=0.001, p_holm=0.002)
     rows = tuple(
         Row(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.app.evaluation.scales import AMOUNT, LIKERT, NUMBER, RATE, SCALES, SHARE, Scale, scale_of
+from harness.app.evaluation.measures import MEASURES, scale_of
+from harness.app.evaluation.scales import AMOUNT, LIKERT, NUMBER, RATE, SHARE, Scale
 from harness.app.evaluation.statistics import (
     NOTHING,
     Estimate,
@@ -127,7 +128,7 @@ def test_an_estimate_in_words() -> None:
     assert (interval_text(few), estimate_text(few)) == ("[too few]", "0.50 [too few]")
     one = Estimate(mean=0.5, low=None, high=None, n=1)
     assert (interval_text(one), estimate_text(one)) == ("", "0.50")
-    assert (estimate_text(None), estimate_text(NOTHING)) == ("–", "–")
+    assert (estimate_text(None), estimate_text(NOTHING)) == ("not measured", "–")
     for half in (Estimate(mean=0.5, low=0.1, high=None, n=2), Estimate(mean=0.5, low=None, high=0.9, n=2)):
         assert interval_text(half) == ""
 
@@ -149,4 +150,4 @@ def test_scales() -> None:
     assert scale_of("conv_sr") is RATE
     assert scale_of("judge_gap") == Scale(-1.0, 1.0)
     assert scale_of("a measure of one's own") is NUMBER
-    assert all(scale.low < scale.high for scale in SCALES.values())
+    assert all(entry.scale.low < entry.scale.high for entry in MEASURES.values())

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from support.present import present
 
+from harness.app.evaluation.measures import MEASURES
 from harness.app.grid.study.cell import ArmResult, Point
-from harness.app.grid.study.findings import MEASURES, Tables, curves, find, mean_shares
+from harness.app.grid.study.findings import Tables, curves, find, mean_shares
 from harness.app.grid.study.plan import Plan, read_plan
 from harness.app.grid.study.tables import markdown
 
@@ -70,7 +71,7 @@ def result(arm: str, seed: int, entropy: float | None = None) -> ArmResult:
         "turns": TURNS[arm] + draw.normal(0, 1.0, 60),
         "strategy_entropy": (ENTROPY[arm] if entropy is None else entropy) + draw.normal(0, 0.05, 60),
     }
-    values = {name: means.get(name, np.zeros(60)) for name in (*MEASURES, "quit")}
+    values = {name: means.get(name, np.zeros(60)) for name in (*MEASURES.keys() - {"prs"}, "quit")}
     return ArmResult(
         arm=arm,
         seed=seed,

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.app.evaluation.log_check import check_log
+from harness.app.evaluation.measures import title_of
 from harness.app.evaluation.statistics import Estimate
 from harness.app.evaluation.summary import Summary
 from harness.app.job.summaryfile import read_summary
@@ -24,7 +25,7 @@ from harness.core.errors import CheckFailed, DataError, InputError
 from harness.core.log import rundir
 from harness.core.sections import one_line
 
-HEADLINE = {"mean_return": "R_1", "conv_sr": "Conv-SR", "turns": "turns"}
+HEADLINE = {name: title_of(name) for name in ("mean_return", "conv_sr", "turns")}
 
 
 def runs(folder: Path, console: Console) -> int:

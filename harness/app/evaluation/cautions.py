@@ -77,7 +77,10 @@ def _unread(role: str, found: Readings, config: Config) -> Iterator[str]:
         such = f", such as {found.example}" if found.example else ""
         share = f"{found.unread:,}" if role == "planner" else _of(found.unread, found.samples)
         yield f"{share} samples of the {who} could not be read and were dropped{such}."
-    if found.missing > found.low_mass:
+    if role == "examiner":
+        if found.missing:
+            yield f"{_of(found.missing, found.judgements)} of the examiner's questions have no readable answer."
+    elif found.missing > found.low_mass:
         yield f"{_of(found.missing, found.judgements)} judgements of the {who} gave no reward."
 
 

@@ -20,16 +20,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 
 from experts.prompts import render_candidates
 from experts.replies import read_rating
 from experts.reward import LABELS, expected_rating, read_labels
+from harness.app.evaluation.answers import EXTRA, Reading, digest_of
 from harness.app.evaluation.persuasion import Intentions
+from harness.app.settings.config import Extra
 from harness.core import seeds
 from harness.core.errors import ExpertError
 from harness.core.log.episode import Episode
-from harness.core.messages import ChatRequest, Message, Scenario, Struct, Transition, Usage
+from harness.core.messages import ChatRequest, Message, Scenario, Transition
 from harness.core.seams import ChatModel
 from harness.core.sections import one_line, prompt, render_dialogue
 from harness.domain.knowledge_graph import KnowledgeGraph
@@ -64,20 +66,6 @@ _INTENTION_TASK = "How likely is this person to watch the film? One digit from 1
 _CREDIBILITY_TASK = "How true is the message? One digit from 1 to 5:"
 
 
-class Reading(Struct, frozen=True, kw_only=True):
-    """The evaluator's answers about one dialogue."""
-
-    episode: str
-    intentions: Intentions
-    credibility: tuple[float | None, ...]
-    """One entry a turn; None: the turn speaks of no item, or could not be read."""
-    asked: int
-    """Questions, remembered ones included."""
-    unreadable: int
-    """Questions whose answer could not be read or had."""
-    usage: dict[str, Usage] = {}
-
-
 class Examiner:
     """Asks one model. ``labels``: it gives label log-probabilities; ``mass_floor``: a read with less probability on the
     labels is missing. ``memory``: answers by prompt, shared or loaded."""
@@ -101,29 +89,36 @@ class Examiner:
         self._mass_floor = mass_floor
         self._memory = memory if memory is not None else {}
 
-    async def read(self, episode: Episode) -> Reading:
-        """All answers about a finished dialogue; a failed call is an unreadable answer, `RunStopped` passes through."""
+    async def read(self, episode: Episode, wanted: Collection[Extra] = EXTRA) -> Reading:
+        """The answers that ``wanted`` measures need about a finished dialogue.
+
+        A failed call is an unreadable answer; `RunStopped` passes through.
+        """
         answers: list[float | None] = []
 
         async def ask(role: str, messages: tuple[Message, ...], *, remembered: bool = False) -> float | None:
             answers.append(await self._answer(episode.id, role, messages, remembered=remembered))
             return answers[-1]
 
-        item = last_item(episode, self._graph)
-        intentions = Intentions()
+        item = last_item(episode, self._graph) if {"wi", "prs"}.intersection(wanted) else None
+        intentions = Intentions(item=item)
         if item is not None:
             scenario = episode.started.scenario
-            facts = render_candidates((self._graph.item(item),))
             title = self._graph.item(item).name
             said = render_dialogue(episode.states()[-1].history)
-            intentions = Intentions(
-                item=item,
-                pre=await ask(INTENTION, intention_prompt(scenario, title), remembered=True),
-                post=await ask(INTENTION, intention_prompt(scenario, title, dialogue=said)),
-                true=await ask(INTENTION, intention_prompt(scenario, title, facts=facts), remembered=True),
-            )
+            post = intention_prompt(scenario, title, dialogue=said)
+            if "prs" in wanted:
+                record = intention_prompt(scenario, title, facts=render_candidates((self._graph.item(item),)))
+                intentions = Intentions(
+                    item=item,
+                    pre=await ask(INTENTION, intention_prompt(scenario, title), remembered=True),
+                    post=await ask(INTENTION, post),
+                    true=await ask(INTENTION, record, remembered=True),
+                )
+            else:
+                intentions = Intentions(item=item, post=await ask(INTENTION, post))
         credibility: list[float | None] = []
-        for transition in episode.transitions:
+        for transition in episode.transitions if "cred" in wanted else ():
             items = spoken_of(transition, self._graph)
             facts = render_candidates([self._graph.item(one) for one in items])
             credibility.append(
@@ -135,6 +130,8 @@ class Examiner:
             credibility=tuple(credibility),
             asked=len(answers),
             unreadable=sum(answer is None for answer in answers),
+            wanted=tuple(name for name in EXTRA if name in wanted),
+            dialogue=digest_of(episode),
         )
 
     async def _answer(

@@ -9,7 +9,7 @@ Each floor ranks the same films at the same turns for the same goals as the syst
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.app.evaluation.metrics import Measure
 from harness.core.log.episode import Episode
@@ -43,14 +43,18 @@ IEVALM_FLOORS = tuple(floor_name(floor, "ievalm_sr") for floor in FLOORS)
 """Under success by iEvaLM's protocol (`harness.app.evaluation.protocol`)."""
 
 
-def with_floors(titles: Mapping[str, str]) -> dict[str, str]:
-    """Measures and their titles, with the floors under each recall."""
-    found: dict[str, str] = {}
-    for name, title in titles.items():
-        found[name] = title
-        under = {floor_name(floor, name): f"· {floor}" for floor in FLOORS}
-        found |= {floor: shown for floor, shown in under.items() if floor in (*FLOOR_MEASURES, *IEVALM_FLOORS)}
-    return found
+def with_floors(names: Iterable[str]) -> tuple[str, ...]:
+    """Measures, with the floors under each recall."""
+    known, found = (*FLOOR_MEASURES, *IEVALM_FLOORS), list[str]()
+    for name in names:
+        under = (floor_name(floor, name) for floor in FLOORS)
+        found += (name, *(floor for floor in under if floor in known))
+    return tuple(found)
+
+
+def floor_of(measure: str) -> str:
+    """Which floor a measure is; empty where it is none."""
+    return measure.partition("_")[0] if measure in (*FLOOR_MEASURES, *IEVALM_FLOORS) else ""
 
 
 def floor_measures(graph: KnowledgeGraph, popular: Sequence[str]) -> dict[str, Measure]:

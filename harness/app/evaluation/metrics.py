@@ -99,6 +99,15 @@ def _ranked(whole: Sequence[Transition], counted: Sequence[Transition], wanted: 
     return float(any(sought.intersection(transition.ranking[:k]) for transition in counted))
 
 
+def named_recall(episode: Episode, graph: KnowledgeGraph, k: int) -> float | None:
+    """R@k of the films that the last message names, in their order there: what a system says, not what it ranks."""
+    if not episode.transitions:
+        return None
+    last = episode.transitions[-1]
+    named = graph.titles.named(last.response, pointed_at=frozenset(graph.kept(last.recommended)))
+    return float(not set(graph.kept(episode.started.scenario.goal.matches)).isdisjoint(named[:k]))
+
+
 def strategy_entropy(episode: Episode) -> float | None:
     """Mean over turns of H(pi(.|s_t)), in nats."""
     entropies = [transition.decision.entropy for transition in episode.transitions if transition.decision]
@@ -149,8 +158,11 @@ def judge_gap(episode: Episode) -> float | None:
     return None if judge is None or evaluator is None else judge - evaluator
 
 
-def headline(*, graph: KnowledgeGraph, threshold: float, gamma: float, horizon: Horizon) -> dict[str, Measure]:
-    """The measures of a run's summary, by the names that `summary.json` promises."""
+def headline(*, graph: KnowledgeGraph | None, threshold: float, gamma: float, horizon: Horizon) -> dict[str, Measure]:
+    """The measures that a log alone gives, by name; `measures` says what they are called.
+
+    Without a graph those that read texts for films are left out.
+    """
     return {
         "mean_return": lambda e: first_return(e, gamma, "literal"),
         "mean_objective": lambda e: first_return(e, gamma, horizon),
@@ -158,9 +170,7 @@ def headline(*, graph: KnowledgeGraph, threshold: float, gamma: float, horizon: 
         "judge_sr": judge_success,
         "acceptance": acceptance,
         "turns": turns,
-        "rec_sr_last": lambda e: recommendation_success(e, graph),
-        "rec_sr": lambda e: recommendation_success_any(e, graph),
-        "target_rec_sr": lambda e: target_success(e, graph),
+        **(_of_named_films(graph) if graph is not None else {}),
         "recall_1": lambda e: recall(e, 1),
         "recall_5": lambda e: recall(e, 5),
         "recall_any_1": lambda e: recall_any(e, 1),
@@ -173,6 +183,16 @@ def headline(*, graph: KnowledgeGraph, threshold: float, gamma: float, horizon: 
         "judge_gap": judge_gap,
         "label_mass": label_mass,
         "planner_label_mass": planner_label_mass,
+    }
+
+
+def _of_named_films(graph: KnowledgeGraph) -> dict[str, Measure]:
+    return {
+        "rec_sr_last": lambda e: recommendation_success(e, graph),
+        "rec_sr": lambda e: recommendation_success_any(e, graph),
+        "target_rec_sr": lambda e: target_success(e, graph),
+        "named_recall_1": lambda e: named_recall(e, graph, 1),
+        "named_recall_5": lambda e: named_recall(e, graph, 5),
     }
 
 

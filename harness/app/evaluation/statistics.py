@@ -62,6 +62,7 @@ class Estimated(Protocol):
     def why(self) -> Absent: ...
 
 
+NOT_MEASURED = "not measured"
 NOTHING = Estimate(mean=None, low=None, high=None, n=0)
 
 
@@ -95,8 +96,13 @@ def paired_difference(
 
 
 def estimate_text(value: Estimated | None, digits: int = 2, *, signed: bool = False, between: str = " ") -> str:
-    """The mean and its `interval_text`, a dash where there is no value; ``between``: a space or a line break."""
-    if value is None or value.mean is None:
+    """The mean and its `interval_text`; ``between``: a space or a line break.
+
+    A dash where no dialogue has a value, and words where the measure was not taken at all (None).
+    """
+    if value is None:
+        return NOT_MEASURED.replace(" ", between)
+    if value.mean is None:
         return "–"
     sign = "+" if signed else ""
     return f"{value.mean:{sign}.{digits}f}{between}{interval_text(value, digits, signed=signed)}".rstrip()

@@ -19,6 +19,8 @@ from rich.text import Text
 
 from harness.app.console.logs import logging_to
 from harness.app.console.progress import Progress
+from harness.app.evaluation.answers import asks
+from harness.app.evaluation.examiner import CREDIBILITY, INTENTION, Examiner
 from harness.app.evaluation.log_check import check_log, missing_bytes
 from harness.app.evaluation.serving import ServingReport, serving_watched
 from harness.app.evaluation.summary import Summary, summarize_phase
@@ -36,12 +38,13 @@ from harness.app.identity.manifest import (
 from harness.app.identity.sittings import identity_of, refuse_other_device, refuse_other_texts, sit_down
 from harness.app.job.again import keep_what_the_log_covers, to_play_again, withdraw_failed
 from harness.app.job.derived import lacking
+from harness.app.job.examination import examine, examiner_of, known_readings, unexamined
 from harness.app.job.farewell import say_farewell
 from harness.app.job.metricsfile import MetricsFile
 from harness.app.job.outcomes import Outcomes
 from harness.app.job.session import Session
 from harness.app.job.stoppable import run_stoppable
-from harness.app.job.summary import measures_of, show, summarize, summary_to_go_on_from
+from harness.app.job.summary import has_measures, measures_of, show, summarize, summary_to_go_on_from
 from harness.app.job.summaryfile import write_summary
 from harness.app.job.training import UNTRAINED, WARMED_UP, Trainer
 from harness.app.job.workload import workload_of
@@ -151,10 +154,16 @@ def go_on(
             _say_how_to_go_on(folder, failed=True)
             raise RunFailed(reason)
         whole = whole and known is not None and known.complete and outcomes.all_played(phases)
+        if whole and (lacks := unexamined(folder, episodes, wanted.evaluation.measures)):
+            progress.say(f"{lacks} dialogues are examined for {', '.join(wanted.evaluation.measures)}")
+            whole = False
         if whole and manifest.format == FORMAT and (sentence := lacking(wanted, inputs, folder)):
             progress.say(f"{sentence}: the metrics are made again from the log")
         elif whole and known is not None:
             progress.say(f"the run is complete: nothing is left to play in {folder}")
+            if not has_measures(known, wanted.evaluation.measures):
+                with rundir.locked(folder):
+                    known = summarize(wanted, inputs, folder, known.seconds, known.serving)
             show(known, console)
             return known
     refuse_other_format(manifest, folder)
@@ -281,7 +290,7 @@ async def _at_work(
             open_players(
                 config,
                 inputs,
-                {name: tape.recording(model, name) for name, model in models.items()},
+                recorded := {name: tape.recording(model, name) for name, model in models.items()},
                 versions.at,
                 index,
                 progress,
@@ -291,7 +300,12 @@ async def _at_work(
             session = Session(config, events, players, progress, stopping, finished)
             urls = {name: model.shown_url for name, model in models.items()}
             async with serving_watched(urls, _roles(config), players.ledger, lambda: session.turns, serving):
-                await _phases(session, inputs, planner, versions, folder, metrics, extent)
+                examiner = None
+                if asks(config.evaluation.measures):
+                    examiner = await examiner_of(config, recorded, inputs.graph, players.ledger)
+                    for reading in known_readings(folder).values():
+                        session.spend(reading.usage)
+                await _phases(session, inputs, planner, versions, folder, metrics, extent, examiner)
                 session.outcomes.check(extent.of(phases), config.scheduler.fail_on_error)
 
 
@@ -313,15 +327,18 @@ async def _phases(
     folder: Path,
     metrics: MetricsFile,
     extent: Extent,
+    examiner: Examiner | None,
 ) -> None:
     """The main job, in order."""
-    measures = measures_of(session.config, inputs)
+    wanted = session.config.evaluation.measures
     scenarios = inputs.held_out[: extent.limit]
 
     async def evaluate(name: Phase, version: int) -> None:
         if name not in session.config.evaluation.phases or not scenarios:
             return
         episodes = await session.play(session.jobs(name, scenarios, lambda index: version))
+        readings = await examine(session, folder, episodes, examiner, wanted) if examiner is not None else {}
+        measures = measures_of(session.config, inputs, readings)
         metrics.write("evaluation", summarize_phase(name, version, episodes, measures))
 
     await evaluate("before", UNTRAINED)
@@ -341,4 +358,6 @@ def _roles(config: Config) -> dict[str, list[str]]:
     roles: dict[str, list[str]] = {name: [] for name in config.models}
     for role in config.roles_in_use:
         roles[getattr(config.roles, role)].append(role)
+    if asks(config.evaluation.measures):
+        roles[config.roles.evaluator] += (INTENTION, CREDIBILITY)
     return roles

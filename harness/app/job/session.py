@@ -7,7 +7,7 @@ in this order. Finished episodes are not kept: what was played is read from the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import trio
@@ -24,7 +24,17 @@ from harness.core.errors import InputError, Interrupted, RunFailed, RunStopped
 from harness.core.log.episode import Assembler, Episode
 from harness.core.log.eventlog import EventLog
 from harness.core.log.loggedepisodes import EpisodeIndex, LoggedEpisodes
-from harness.core.messages import TRAIN, EpisodeEnded, EpisodeStarted, Event, Failure, Scenario, Transition, Withdrawn
+from harness.core.messages import (
+    TRAIN,
+    EpisodeEnded,
+    EpisodeStarted,
+    Event,
+    Failure,
+    Scenario,
+    Transition,
+    Usage,
+    Withdrawn,
+)
 from harness.core.scheduler import Stopping, Tally, run_conversations
 
 
@@ -163,6 +173,11 @@ class Session:
         self._watch.saw(event)
         self._budget.check()
 
+    def spend(self, usage: Mapping[str, Usage]) -> None:
+        """Count what was asked beside the dialogues; `RunStopped` where a budget is spent."""
+        self._budget.add(usage)
+        self._budget.check()
+
 
 def episode_id(phase: str, index: int) -> str:
     """``before-000012``."""
@@ -193,9 +208,12 @@ class _Budget:
 
     def count(self, event: Event) -> None:
         if not isinstance(event, EpisodeStarted | Withdrawn):
-            for usage in event.usage.values():
-                self._calls += usage.calls
-                self._tokens += usage.prompt_tokens + usage.completion_tokens
+            self.add(event.usage)
+
+    def add(self, by_role: Mapping[str, Usage]) -> None:
+        for usage in by_role.values():
+            self._calls += usage.calls
+            self._tokens += usage.prompt_tokens + usage.completion_tokens
 
     def check(self) -> None:
         spent = {"calls": self._calls, "tokens": self._tokens, "seconds": trio.current_time() - self._since}

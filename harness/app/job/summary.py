@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from harness.app.evaluation.answers import Reading, examiner_counts, extra_measures, measured, of_dialogues
 from harness.app.evaluation.cautions import cautions_of
 from harness.app.evaluation.decisions import decisions_of, world_of
 from harness.app.evaluation.floors import NOTE, floor_measures
@@ -19,17 +20,19 @@ from harness.app.evaluation.statistics import ONE_RUN
 from harness.app.evaluation.summary import (
     LabelNll,
     Summary,
+    added,
     differences,
     summarize_phase,
     summary_table,
     tokens_by_role,
 )
 from harness.app.identity.sittings import cautions_of_sittings
+from harness.app.job.examination import known_readings, unexamined
 from harness.app.job.metricsfile import read_metrics
 from harness.app.job.outcomes import Outcomes
 from harness.app.job.summaryfile import read_summary, write_summary
 from harness.app.job.workload import workload_of
-from harness.app.settings.config import Config
+from harness.app.settings.config import Config, Extra
 from harness.app.setup.inputs import Inputs, pool_digest
 from harness.core.errors import DataError, InputError
 from harness.core.log import rundir
@@ -39,14 +42,18 @@ from harness.core.log.rundigest import run_digest
 from harness.core.messages import TRAIN
 
 
-def measures_of(config: Config, inputs: Inputs) -> dict[str, Measure]:
-    """The headline measures with the settings of this run, and the floors of recall."""
-    return headline(
+def measures_of(config: Config, inputs: Inputs, readings: Mapping[str, Reading]) -> dict[str, Measure]:
+    """All measures of this run.
+
+    The log's own with the floors of recall, those of ``evaluation.measures``, and what else was asked before.
+
+    ``readings``: the examiner's, of all dialogues that are measured.
+    """
+    own = headline(
         graph=inputs.graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
-    ) | {
-        **floor_measures(inputs.graph, inputs.popular),
-        **protocol_measures(config, inputs.graph, inputs.popular),
-    }
+    )
+    own |= floor_measures(inputs.graph, inputs.popular) | protocol_measures(config, inputs.graph, inputs.popular)
+    return own | extra_measures(readings, measured(config.evaluation.measures, readings.values()))
 
 
 def summarize(
@@ -54,16 +61,21 @@ def summarize(
 ) -> Summary:
     """From the log alone, but for how the servers served and the warm-up's label NLL; written to `summary.json`."""
     episodes = EpisodeIndex(folder / rundir.EPISODES)
-    measures = measures_of(config, inputs)
     wanted = workload_of(config, inputs).phases
     by_phase = {name: episodes.of(name) for name in wanted}
     evaluations = {name: found for name, found in by_phase.items() if name != TRAIN and found}
+    asked = known_readings(folder)
+    examined = {name: one for found in evaluations.values() for name, one in of_dialogues(asked, found).items()}
+    measures = measures_of(config, inputs, examined)
     phases = tuple(
         summarize_phase(name, found[0].started.policy_version, found, measures) for name, found in evaluations.items()
     )
     learned = evaluations.keys() >= {"rl", "warmup"}
     gained = differences(evaluations["rl"], evaluations["warmup"], measures) if learned else {}
     readings, tokens = readings_of(episodes), tokens_by_role(episodes)
+    if examined:
+        readings["examiner"] = examiner_counts(examined.values())
+        tokens = added(tokens, *(one.usage for one in examined.values()))
     outcomes = Outcomes(episodes)
     failed = outcomes.verdict(wanted, config.scheduler.fail_on_error)
     labels = _label_nll(folder)
@@ -85,7 +97,9 @@ def summarize(
         pool=pool_digest(inputs.held_out),
         log=mark_of(folder / rundir.EPISODES),
         failed=failed,
-        complete=not failed and outcomes.all_played(wanted),
+        complete=not failed
+        and outcomes.all_played(wanted)
+        and not unexamined(folder, episodes, config.evaluation.measures),
     )
     write_summary(folder, summary)
     return summary
@@ -102,6 +116,12 @@ def _label_nll(folder: Path) -> LabelNll | None:
             ours, theirs = line["validation"], line["majority"]
             return LabelNll(planner=ours["nll"], majority=theirs["nll"], turns=ours["n"])
     return None
+
+
+def has_measures(summary: Summary, wanted: Collection[Extra]) -> bool:
+    """Whether every phase of a summary has what is wanted."""
+    names = {"prs_paper" if name == "prs" else name for name in wanted}
+    return all(names <= phase.metrics.keys() for phase in summary.phases)
 
 
 def show(summary: Summary, console: Console) -> None:

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
-from experts.prompts import actor_messages, judge_messages, planner_messages, reasoner_messages
+from experts.prompts import actor_messages, judge_messages, planner_messages, reasoner_messages, render_candidates
+from harness.app.evaluation.examiner import CREDIBILITY, INTENTION, credibility_prompt, intention_prompt
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs
 from harness.core.messages import TRAIN, Attribute, Goal, Item, Message, Scenario, State, Struct, Turn, Usage
+from harness.core.sections import render_dialogue
 from harness.domain.strategies import strategy_set
 from simulator.personas import PERSONAS
 from simulator.seeker import build_prompt
@@ -94,7 +96,28 @@ def _workload(config: Config, scenario: Scenario, films: Sequence[Item]) -> Work
         state = state.after(turn).answered(_MESSAGE)
         _add(usage, "reward", episodes, judge_messages("reward", state), _judge_tokens(config))
     _add(usage, "evaluator", evaluations, judge_messages("evaluator", state), _judge_tokens(config))
+    _add_examiner(usage, config, scenario, films, evaluations, state)
     return Workload(phases=phases, usage=usage)
+
+
+def _add_examiner(
+    usage: dict[str, Usage],
+    config: Config,
+    scenario: Scenario,
+    films: Sequence[Item],
+    dialogues: int,
+    state: State,
+) -> None:
+    """Of a film in every dialogue, and in every message: the most that can be asked."""
+    wanted, facts = config.evaluation.measures, render_candidates(films[:1])
+    if "wi" in wanted or "prs" in wanted:
+        said = intention_prompt(scenario, _MESSAGE, dialogue=render_dialogue(state.history))
+        _add(usage, INTENTION, dialogues, said, _judge_tokens(config))
+    if "prs" in wanted:
+        _add(usage, INTENTION, 2 * dialogues, intention_prompt(scenario, _MESSAGE, facts=facts), _judge_tokens(config))
+    if "cred" in wanted:
+        calls = dialogues * config.conversation.max_turns
+        _add(usage, CREDIBILITY, calls, credibility_prompt(_MESSAGE, facts), _judge_tokens(config))
 
 
 def _judge_tokens(config: Config) -> int:

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.app.evaluation.decisions import stands_on
+from harness.app.evaluation.measures import scale_of
 from harness.app.evaluation.metrics import conversation_success
-from harness.app.evaluation.scales import scale_of
 from harness.app.evaluation.statistics import estimate_text, on_scale
 from harness.app.replay.recorded_run import RecordedRun
 from harness.app.settings.config import Config

@@ -6,7 +6,7 @@ by side on one scenario. A cell that has no log yet is left out of the reader an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,25 @@ from markupsafe import Markup
 from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, series_colour
 from harness.app.evaluation.decisions import decisions_of
-from harness.app.evaluation.floors import FLOORS, SHARED, floor_name
+from harness.app.evaluation.measures import entry_of, title_of
 from harness.app.evaluation.protocol import BIASES
-from harness.app.grid.comparison.figures import FIGURES
+from harness.app.evaluation.statistics import NOTHING
+from harness.app.grid.comparison.figures import FIGURES, ablations, of_several_sizes
+from harness.app.grid.comparison.improvement import improvement_text
 from harness.app.grid.comparison.parts import COLUMNS, cells
 from harness.app.grid.comparison.plan import ComparisonFile, SystemCell
 from harness.app.grid.comparison.results import GROUPED, Comparison, Row
-from harness.app.grid.comparison.tables import TABLE_IV, by_ievalm, name_of, own_floor, table_v, verdict
+from harness.app.grid.comparison.tables import (
+    IMPROVE,
+    TABLE_V,
+    by_ievalm,
+    levels,
+    name_of,
+    orderings,
+    own_floor,
+    shown_tables,
+    verdict,
+)
 from harness.app.report.episode_data import EpisodeGroup, episode_data
 from harness.app.report.health import TITLES as FLAWS
 from harness.app.report.html import json_block, render
@@ -58,14 +70,13 @@ def render_comparison(folder: Path) -> str:
             ("reference", comparison.reference),
             *_decisions(folder, comparison),
         ],
-        "headings_iv": list(TABLE_IV.values()),
         "biases": BIASES if by_ievalm(comparison.rows) else "",
-        "datasets": [_dataset(comparison, name) for name in datasets],
         "headings_iii": [heading.replace("\n", " ") for heading in COLUMNS.values()],
         "iii": [(name_of(row, comparison.rows), row.dataset, cells(row.parts)) for row in comparison.rows],
+        "datasets": [_dataset(comparison, name) for name in datasets],
         "failed_cells": [(row, seed, why) for row in comparison.rows for seed, why in sorted(row.failed_cells.items())],
         "parts": _parts(comparison),
-        "part_names": [name for name in GROUPED if name in FIGURES or name == "turns"],
+        "part_names": [(name, title_of(name)) for name in GROUPED],
         "settings": msgspec.to_builtins(_read(folder / rundir.CONFIG, ComparisonFile)),
         "reader": episode_data(groups) if groups else None,
         "words": json_block({"stops": [[s, title, STOPS[s]] for s, title in STOP_TITLES.items()], "flaws": FLAWS}),
@@ -97,60 +108,59 @@ def _decisions(folder: Path, comparison: Comparison) -> list[tuple[str, str]]:
 
 def _dataset(comparison: Comparison, name: str) -> dict[str, Any]:
     rows = [row for row in comparison.rows if row.dataset == name]
-    several = {row.system for row in rows if len({r.model for r in rows if r.system == row.system}) > 1}
-    scale = [row for row in rows if row.system in several]
-    ablations = [row for row in rows if row.system == comparison.reference or row.group == "ablation"]
-    has_ablations = any(row.group == "ablation" for row in ablations)
+    reference = comparison.reference
     return {
         "name": name,
         "rows": [(name_of(row, rows), row) for row in rows],
-        "iv": [_table_row(row, rows, TABLE_IV) for row in rows],
-        "v": [_table_row(row, rows, table_v(rows)) for row in rows],
-        "headings_v": list(table_v(rows).values()),
-        "levels": _levels(rows),
+        "tables": [(title, _table(rows, names)) for title, names in shown_tables(rows).items()],
+        "orderings": orderings(rows),
         "overview": _figure(rows, rows),
-        "scale": _figure(scale, rows),
-        "ablations": _figure(ablations, rows) if has_ablations else [],
+        "scale": _figure(of_several_sizes(rows, reference), rows),
+        "ablations": _figure(ablations(rows, reference), rows),
+        "trained_without": _figure(ablations(rows, reference, trained_without=True), rows),
     }
 
 
-def _table_row(row: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, Any]:
+def _table(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
+    """Headings (title and note), a row a system, and the levels that need no conversation."""
+    improve = names is TABLE_V and any(row.improve is not None for row in rows)
+    return {
+        "headings": [(entry_of(name).title, entry_of(name).note) for name in names],
+        "improve": IMPROVE if improve else "",
+        "rows": [_table_row(row, rows, names) for row in rows],
+        "levels": levels(rows, names),
+    }
+
+
+def _table_row(row: Row, rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
     return {
         "title": name_of(row, rows),
         "cells": [
-            (row.metrics[metric], verdict(row, metric), row.differences.get(metric), own_floor(row, metric))
-            for metric in columns
+            (row.metrics.get(name), verdict(row, name), row.differences.get(name), own_floor(row, name))
+            for name in names
         ],
+        "improve": improvement_text(row.improve),
         "n": row.dialogues - row.failed,
         "failed": row.failed,
         "cells_failed": len(row.failed_cells),
     }
 
 
-def _levels(rows: Sequence[Row]) -> list[tuple[str, list[Any]]]:
-    """The floors that need no conversation, from the row with the fewest failures (decision 15)."""
-    fullest = max(rows, key=lambda row: row.dialogues - row.failed)
-    return [
-        (FLOORS[floor], [fullest.metrics.get(floor_name(floor, metric)) for metric in table_v(rows)])
-        for floor in SHARED
-    ]
-
-
 def _figure(shown: Sequence[Row], rows: Sequence[Row]) -> list[tuple[str, Markup]]:
     """One panel a measure, a line a row."""
     panels = []
-    for metric, title in FIGURES.items():
+    for metric in FIGURES:
         lines = [
             (
                 name_of(row, rows),
                 svg.Dot(name=row.title, colour=series_colour(place), mean=e.mean, low=e.low, high=e.high),
             )
             for place, row in enumerate(shown)
-            for e in [row.metrics[metric]]
+            for e in [row.metrics.get(metric, NOTHING)]
         ]
-        chart = svg.forest(lines, x_label=title)
+        chart = svg.forest(lines, x_label=title_of(metric)) if any(dot.mean is not None for _, dot in lines) else None
         if chart:
-            panels.append((title, chart))
+            panels.append((title_of(metric), chart))
     return panels
 
 

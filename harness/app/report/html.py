@@ -16,7 +16,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.app.evaluation.statistics import Estimate, interval_text
+from harness.app.evaluation.statistics import NOT_MEASURED, Estimate, interval_text
 from harness.app.report.record import visible
 
 
@@ -42,6 +42,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         "breakable": _breakable,
         "cell": _cell,
         "count": _count,
+        "mean": _mean,
         "number": _number,
         "percent": _percent,
     }
@@ -67,7 +68,9 @@ def _breakable(key: str) -> Markup:
 
 def _cell(value: Estimate | None, signed: bool = False) -> Markup:
     """Mean over its interval."""
-    if value is None or value.mean is None:
+    if value is None:
+        return Markup('<span class="interval">{}</span>').format(NOT_MEASURED)
+    if value.mean is None:
         return Markup("–")
     sign = "+" if signed else ""
     mean = Markup("<b>{}</b>").format(f"{value.mean:{sign}.3f}")
@@ -81,6 +84,13 @@ def _count(value: int | None) -> str:
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _mean(value: Estimate | None, digits: int = 2, percent: bool = False) -> str:
+    """The mean alone."""
+    if value is None:
+        return NOT_MEASURED
+    return _percent(value.mean) if percent else _number(value.mean, digits)
 
 
 def _percent(value: float | None) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 
 from harness.app.evaluation.decisions import decisions_of
+from harness.app.evaluation.measures import title_of
 from harness.app.evaluation.statistics import estimate_text
-from harness.app.evaluation.summary import COLUMNS
+from harness.app.evaluation.summary import rows_of
 from harness.app.report.record import RunRecord
 from harness.app.settings.phases import phase_title
 from harness.core.errors import InputError
@@ -60,10 +61,10 @@ def card(record: RunRecord, meta: CheckpointMeta, world: str) -> str:
         f"`{meta.encoder.name}` (SHA-256 `{meta.encoder.sha256}`)" if meta.encoder is not None else "none (tabular)"
     )
     layers = meta.encoder.trainable_layers if meta.encoder is not None else 0
-    rows = [
-        f"| {title} | " + " | ".join(estimate_text(phase.metrics.get(metric), 3) for phase in record.evaluations) + " |"
-        for metric, title in COLUMNS.items()
-    ]
+    rows = []
+    for measure in rows_of(record.evaluations):
+        cells = [estimate_text(phase.metrics.get(measure), 3) for phase in record.evaluations]
+        rows.append(f"| {title_of(measure)} | {' | '.join(cells)} |")
     headings = [phase_title(phase.name) for phase in record.evaluations]
     lines = [
         "---",

@@ -13,12 +13,13 @@ from markupsafe import Markup
 from harness.app.drawing import svg
 from harness.app.drawing.palette import STOPS, in_groups, phase_colour, strategy_colours
 from harness.app.evaluation.decisions import world_of as named_by_models
-from harness.app.evaluation.floors import NOTE, with_floors
+from harness.app.evaluation.floors import NOTE, floor_of, with_floors
+from harness.app.evaluation.measures import entry_of, title_of
 from harness.app.evaluation.protocol import BIASES
 from harness.app.evaluation.scales import RATE
 from harness.app.evaluation.shares import shares_over_progress, stop_shares, strategy_shares
 from harness.app.evaluation.statistics import ONE_RUN, Estimate, estimate
-from harness.app.evaluation.summary import COLUMNS
+from harness.app.evaluation.summary import IF_MEASURED, rows_of
 from harness.app.identity.sittings import differences, shown
 from harness.app.report.costs import costs_by_role
 from harness.app.report.curves import (
@@ -41,18 +42,13 @@ from harness.app.settings.config import Config, settings
 from harness.app.settings.phases import phase_title
 from harness.core.messages import TRAIN
 
-TITLES = COLUMNS | with_floors(
-    {
-        "judge_sr": "Conv-SR by the training judge",
-        "acceptance": "acceptance (the seeker says yes)",
-        "rec_sr": "Rec-SR, any turn",
-        "recall_any_1": "R@1, any turn",
-        "recall_any_5": "R@5, any turn",
-        "target_rec_sr": "Rec-SR, target only",
-        "target_recall_1": "R@1, target only",
-        "target_recall_5": "R@5, target only",
-    }
-)
+BESIDE = with_floors(
+    (
+        "judge_sr", "rec_sr", "recall_any_1", "recall_any_5", "named_recall_1", "named_recall_5", "target_rec_sr",
+        "target_recall_1", "target_recall_5",
+    )
+)  # fmt: skip
+"""Shown below the main measures."""
 STOP_TITLES = {
     "judge": "success by the judge (r > tau)",
     "user": "ended by the seeker's yes, the judge not yet satisfied",
@@ -176,9 +172,10 @@ def _code(record: RunRecord) -> list[tuple[str, str]]:
 def _headline(record: RunRecord) -> list[dict[str, Any]]:
     differences = record.summary.differences if record.summary is not None else {}
     rows = []
-    for metric, title in TITLES.items():
+    main = rows_of(record.evaluations)
+    for metric in (*main, *BESIDE) if record.evaluations else ():
         values = [phase.metrics.get(metric) for phase in record.evaluations]
-        if all(value is None for value in values):
+        if metric in IF_MEASURED and not any(values):
             continue
         dots = [
             svg.Dot(name=phase.name, colour=phase_colour(phase.name), mean=v.mean, low=v.low, high=v.high)
@@ -188,8 +185,9 @@ def _headline(record: RunRecord) -> list[dict[str, Any]]:
         difference = differences.get(metric)
         rows.append(
             {
-                "title": title,
-                "main": metric in COLUMNS,
+                "title": f"· {floor}" if (floor := floor_of(metric)) else title_of(metric),
+                "note": entry_of(metric).note,
+                "main": metric in main,
                 "values": values,
                 "difference": difference,
                 "clear": difference is not None and _clear(difference),

@@ -25,6 +25,9 @@ NonNegative = Annotated[float, Meta(ge=0.0, le=1e6)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
+Extra = Literal["wi", "prs", "cred", "dist_2"]
+"""Measures beside those that a log gives: watching intention, persuasiveness, credibility, Dist-2. The first three ask
+the evaluator."""
 IEVALM_TURNS = 5
 """T_max of an evaluation by iEvaLM's protocol, where `conversation.max_turns` is not smaller."""
 IEVALM_DEPTH = 50
@@ -261,6 +264,10 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     within 5 turns, as soon as the target is among the first 50 of the ranking; docs/recommend.md names its biases."""
     phases: Annotated[tuple[Phase, ...], Meta(min_length=1)] = ("before", "warmup", "rl")
     """Which of them are played; a planner that does not learn has only ``before``."""
+    measures: tuple[Extra, ...] = ()
+    """What is measured of the evaluations' dialogues beside what the log gives, each evaluation at its end. ``wi``: the
+    evaluator is asked once a dialogue; ``prs``: three times; ``cred``: once a turn that speaks of a film; ``dist_2``
+    asks nothing. A comparison has all of them. A finished run is given more by `resume DIR --set`."""
 
 
 class Budget(Struct, frozen=True, kw_only=True):
@@ -328,9 +335,9 @@ DATA_FILES = (
     "data.knowledge_graph",
 )
 """Keys that name files or folders of data."""
-OPERATIONAL = ("run.directory", "budget", "scheduler", "planner.device", *DATA_FILES)
+OPERATIONAL = ("run.directory", "budget", "scheduler", "planner.device", "evaluation.measures", *DATA_FILES)
 """Keys and tables that no result depends on: a run may be resumed with other values of them. Of data files the content
-counts, not the place: its SHA-256 is kept and compared beside the config."""
+counts, not the place: its SHA-256 is kept and compared beside the config. No dialogue depends on what is measured."""
 
 
 OPERATIONAL_OF_MODELS = frozenset(

@@ -6,7 +6,6 @@ line a dialogue) and, once it is finished, ``result.json``. What is there is not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,14 +13,15 @@ import trio
 from rich.console import Console
 
 from harness.app.console.logs import logging_to
-from harness.app.console.progress import CONVERSATIONS, Progress
-from harness.app.evaluation.examiner import Examiner, Reading
+from harness.app.console.progress import Progress
+from harness.app.evaluation.answers import EXTRA
 from harness.app.grid.cell import begin_cell, write_result
 from harness.app.grid.comparison.measures import SystemResult, measure_cell
 from harness.app.grid.comparison.plan import SystemCell
 from harness.app.grid.comparison.planners import checkpoint_of
 from harness.app.grid.orders import Order
 from harness.app.job.again import withdraw_failed
+from harness.app.job.examination import examine, examiner_of
 from harness.app.job.outcomes import Outcomes
 from harness.app.job.session import Session
 from harness.app.job.stoppable import run_stoppable
@@ -29,7 +29,6 @@ from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs, pool_digest, read_inputs
 from harness.app.setup.servers import at
 from harness.app.setup.wiring import (
-    NetworkPlayers,
     fixed_planner_of,
     index_of,
     open_models,
@@ -37,17 +36,13 @@ from harness.app.setup.wiring import (
     planner_of,
     secrets_of,
 )
-from harness.core.errors import DataError, Interrupted
 from harness.core.log import rundir
-from harness.core.log.checkedlines import repair
-from harness.core.log.episode import Episode
 from harness.core.log.eventlog import open_log
 from harness.core.log.loggedepisodes import EpisodeIndex
 from harness.core.scheduler import Stopping
 from harness.core.seams import Policy
 from learner.checkpoint import load_checkpoint
 
-READINGS = "readings.jsonl"
 PHASE = "eval"
 TRAININGS = "trainings"
 RSO_ITSELF = ""
@@ -81,7 +76,6 @@ async def _at_work(
     finished = EpisodeIndex(log_path)
     if Outcomes(finished).verdict({PHASE: len(scenarios)}, config.scheduler.fail_on_error):
         await withdraw_failed(log_path, config)
-        (directory / READINGS).unlink(missing_ok=True)
         finished = EpisodeIndex(log_path)
     baseline = RSO_ITSELF if cell.kind == "rso" else cell.kind
     async with (
@@ -92,29 +86,10 @@ async def _at_work(
         session = Session(config, events, players, progress, stopping, finished)
         episodes = await session.play(session.jobs(PHASE, scenarios, lambda index: 0))
         session.outcomes.check({PHASE: len(scenarios)}, config.scheduler.fail_on_error)
-        examiner = Examiner(
-            players.ledger.metered(models[config.roles.evaluator]),
-            inputs.graph,
-            labels=(await models[config.roles.evaluator].capabilities()).label_logprobs,
-            samples=config.reward.samples,
-            quorum=config.reward.quorum,
-            mass_floor=config.reward.mass_floor,
-        )
-        readings = await _readings(episodes, examiner, players, directory, config, session)
+        examiner = await examiner_of(config, models, inputs.graph, players.ledger)
+        readings = await examine(session, directory, episodes, examiner, EXTRA)
     pool = pool_digest(inputs.held_out)
     return measure_cell(cell, config, inputs.graph, inputs.popular, episodes, readings, pool)
-
-
-def read_readings(path: Path) -> dict[str, Reading]:
-    """Episode id -> the evaluator's answers; a torn last line is left out."""
-    if not path.exists():
-        return {}
-    repair(path)
-    try:
-        lines = [msgspec.json.decode(line, type=Reading) for line in path.read_bytes().split(b"\n")[:-1]]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} holds a line that is no reading: {error}") from None
-    return {reading.episode: reading for reading in lines}
 
 
 def _policy(cell: SystemCell, config: Config, inputs: Inputs, directory: Path) -> Policy:
@@ -125,37 +100,3 @@ def _policy(cell: SystemCell, config: Config, inputs: Inputs, directory: Path) -
     source = directory.parent.parent / TRAININGS / cell.planner
     load_checkpoint(checkpoint_of(source, cell.stage)).restore(planner)
     return planner
-
-
-async def _readings(
-    episodes: Sequence[Episode],
-    examiner: Examiner,
-    players: NetworkPlayers,
-    directory: Path,
-    config: Config,
-    session: Session,
-) -> dict[str, Reading]:
-    path = directory / READINGS
-    known = read_readings(path)
-    waiting = [e for e in episodes if e.id not in known and not e.failed]
-    session.progress.begin(
-        f"{directory.name}: examining", len(episodes), len(episodes) - len(waiting), unit=CONVERSATIONS
-    )
-    slots = trio.Semaphore(config.scheduler.max_live_conversations)
-
-    async def read(episode: Episode, keep: Callable[[bytes], object]) -> None:
-        async with slots:
-            reading = await examiner.read(episode)
-        usage, _ = players.spent(episode.id)
-        reading = msgspec.structs.replace(reading, usage=usage)
-        keep(msgspec.json.encode(reading) + b"\n")
-        known[episode.id] = reading
-        session.progress.ended(None, failed=False)
-
-    with path.open("ab", buffering=0) as file:
-        async with trio.open_nursery() as nursery:
-            for episode in waiting:
-                nursery.start_soon(read, episode, file.write)
-    if session.stopping.requested:
-        raise Interrupted
-    return known

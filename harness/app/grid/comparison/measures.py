@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from harness.app.evaluation.credibility import credibility, credibility_coverage, credibility_zero_filled
-from harness.app.evaluation.diversity import corpus_distinct_2, mean_distinct_2
-from harness.app.evaluation.examiner import Reading
-from harness.app.evaluation.floors import FLOOR_MEASURES, floor_measures
-from harness.app.evaluation.metrics import headline
-from harness.app.evaluation.persuasion import PersuasionCounts, count_persuasion, persuasiveness
-from harness.app.evaluation.protocol import IEVALM_MEASURES, protocol_measures
-from harness.app.evaluation.summary import tokens_by_role
+from harness.app.evaluation.answers import Reading, extra_measures
+from harness.app.evaluation.diversity import corpus_distinct_2
+from harness.app.evaluation.floors import floor_measures
+from harness.app.evaluation.metrics import Measure, all_by_scenario, headline
+from harness.app.evaluation.persuasion import PersuasionCounts, count_persuasion
+from harness.app.evaluation.protocol import protocol_measures
+from harness.app.evaluation.summary import added, tokens_by_role
 from harness.app.grid.cell import CellResult
 from harness.app.grid.comparison.parts import Parts, parts_of
 from harness.app.grid.comparison.plan import SystemCell
@@ -26,43 +25,6 @@ from harness.core.log.rundigest import run_digest
 from harness.core.messages import Struct, Usage
 from harness.domain.knowledge_graph import KnowledgeGraph
 from simulator.seeker import leaks_target, speaks_as_recommender
-
-MEASURES = (
-    "conv_sr",
-    "judge_sr",
-    "acceptance",
-    "wi",
-    "prs_gain",
-    "prs_room",
-    "prs_clipped",
-    "prs_unclipped",
-    "cred",
-    "cred_zero_filled",
-    "cred_coverage",
-    "dist_2",
-    "turns",
-    "mean_return",
-    "rec_sr_last",
-    "rec_sr",
-    "target_rec_sr",
-    "recall_1",
-    "recall_5",
-    "recall_any_1",
-    "recall_any_5",
-    "target_recall_1",
-    "target_recall_5",
-    *FLOOR_MEASURES,
-    *IEVALM_MEASURES,
-    "strategy_entropy",
-    "tokens",
-    "recommender_tokens",
-    "calls",
-    "leaked",
-    "role_slips",
-)
-"""What a cell has a value of for each dialogue; on which scale: `harness.app.evaluation.scales`."""
-PARTS = ("prs_gain", "prs_room")
-"""Shown as their ratio only."""
 
 USER_ROLES = frozenset(("seeker", "reward", "evaluator", "intention", "credibility"))
 """Roles of the experiment; the costs of all other roles are the recommender's."""
@@ -118,20 +80,15 @@ def measure_cell(
 ) -> SystemResult:
     """All values of one cell. ``popular``: item ids, most popular first, for the floors."""
     whole = [episode for episode in episodes if not episode.failed]
-    measures = headline(
-        graph=graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon
-    ) | {**floor_measures(graph, popular), **protocol_measures(config, graph, popular)}
-    values: dict[str, dict[str, float | None]] = {name: {} for name in MEASURES}
-    for episode in whole:
-        found = {name: measure(episode) for name, measure in measures.items()}
-        found |= _own(episode, readings.get(episode.id), graph)
-        for name in MEASURES:
-            values[name][episode.started.scenario.id] = found.get(name)
-    usage = tokens_by_role(episodes)
-    for episode in episodes:
-        if episode.id in readings:
-            for role, used in readings[episode.id].usage.items():
-                usage[role] = usage.get(role, Usage()) + used
+    measures = {
+        **headline(graph=graph, threshold=config.reward.threshold, gamma=config.rl.gamma, horizon=config.rl.horizon),
+        **extra_measures(readings),
+        **_costs_and_slips(graph),
+        **floor_measures(graph, popular),
+        **protocol_measures(config, graph, popular),
+    }
+    asked = [readings[episode.id].usage for episode in episodes if episode.id in readings]
+    usage = added(tokens_by_role(episodes), *asked)
     own_roles = {role: _model_of(role, config) for role in usage}
     return SystemResult(
         system=cell.system,
@@ -141,7 +98,7 @@ def measure_cell(
         digest=run_digest(episodes),
         scenarios=tuple(episode.started.scenario.id for episode in episodes),
         groups={episode.started.scenario.id: _groups(episode) for episode in episodes},
-        values=values,
+        values=all_by_scenario(whole, measures),
         corpus_dist_2=corpus_distinct_2(t.response for episode in whole for t in episode.transitions),
         persuasion=count_persuasion(readings[episode.id].intentions for episode in whole if episode.id in readings),
         faults=_faults(episodes, whole, readings, usage),
@@ -152,34 +109,27 @@ def measure_cell(
     )
 
 
-def _own(episode: Episode, reading: Reading | None, graph: KnowledgeGraph) -> dict[str, float | None]:
-    goal = episode.started.scenario.goal
-    usage = tokens_by_role([episode])
-    recommender = [used for role, used in usage.items() if role not in USER_ROLES]
-    replies = [transition.reply.text for transition in episode.transitions]
-    spoken = [episode.opening.text if episode.opening else "", *replies]
-    found: dict[str, float | None] = {
-        "dist_2": mean_distinct_2([transition.response for transition in episode.transitions]),
-        "tokens": float(sum(used.prompt_tokens + used.completion_tokens for used in usage.values())),
-        "recommender_tokens": float(sum(used.prompt_tokens + used.completion_tokens for used in recommender)),
-        "calls": float(sum(used.calls for used in usage.values())),
-        "leaked": float(any(leaks_target(text, graph.item(goal.target)) for text in spoken)),
-        "role_slips": sum(speaks_as_recommender(text) for text in spoken) / len(spoken),
+def _costs_and_slips(graph: KnowledgeGraph) -> dict[str, Measure]:
+    def used(episode: Episode, *, left_out: frozenset[str] = frozenset()) -> Usage:
+        return sum((u for role, u in tokens_by_role([episode]).items() if role not in left_out), Usage())
+
+    def tokens(usage: Usage) -> float:
+        return float(usage.prompt_tokens + usage.completion_tokens)
+
+    return {
+        "tokens": lambda e: tokens(used(e)),
+        "recommender_tokens": lambda e: tokens(used(e, left_out=USER_ROLES)),
+        "calls": lambda e: float(used(e).calls),
+        "leaked": lambda e: float(
+            any(leaks_target(text, graph.item(e.started.scenario.goal.target)) for text in _spoken(e))
+        ),
+        "role_slips": lambda e: sum(map(speaks_as_recommender, _spoken(e))) / len(_spoken(e)),
     }
-    asked = ("wi", "prs_gain", "prs_room", "prs_clipped", "prs_unclipped")
-    if reading is None:
-        return found | dict.fromkeys((*asked, "cred", "cred_zero_filled", "cred_coverage"))
-    said = reading.intentions
-    return found | {
-        "wi": said.post,
-        "prs_gain": said.gain,
-        "prs_room": said.room,
-        "prs_clipped": persuasiveness(said),
-        "prs_unclipped": persuasiveness(said, clipped=False),
-        "cred": credibility(reading.credibility),
-        "cred_zero_filled": credibility_zero_filled(reading.credibility),
-        "cred_coverage": credibility_coverage(reading.credibility),
-    }
+
+
+def _spoken(episode: Episode) -> list[str]:
+    """The seeker's messages."""
+    return [episode.opening.text if episode.opening else "", *(turn.reply.text for turn in episode.transitions)]
 
 
 def _groups(episode: Episode) -> dict[str, str]:

@@ -37,6 +37,8 @@ class Paper(Axes, frozen=True, kw_only=True):
     """The system that all others are compared with."""
     models: tuple[str, ...] = ()
     """Names of models that play the recommender, one row each (Fig. 4); empty: the experiment's actor."""
+    improve_over: str = ""
+    """The system over which the column Improve. of Table V is computed; empty: the table has no such column."""
 
 
 class System(Struct, frozen=True, kw_only=True):
@@ -53,6 +55,9 @@ class System(Struct, frozen=True, kw_only=True):
     """As ``comparison.models``, for this system."""
     init: str = ""
     """Checkpoint folder of a trained planner, relative to the comparison file; empty: trained here, once a seed."""
+    trained_without: bool = False
+    """Whether the experts that ``network.without`` takes away are missing when the planner is trained, too. False: they
+    are taken from the planner that was trained with all of them (Fig. 5 has both kinds apart)."""
     set: tuple[str, ...] = ()
 
 
@@ -134,7 +139,7 @@ def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = (
     file, shared = read_grid_file(path, "comparison", ComparisonFile, overrides)
     _check(file, path)
     axes, folder = file.comparison, path.resolve().parent
-    systems = kept(file.systems, only, (axes.reference,), "system")
+    systems = kept(file.systems, only, tuple(filter(None, (axes.reference, axes.improve_over))), "system")
     cells: list[SystemCell] = []
     trainings: dict[str, Training] = {}
     for dataset, source in file.datasets.items():
@@ -180,8 +185,9 @@ def _training(config: Config, system: System, dataset: str, model: str, seed: in
     learns = config.learns and "planner" not in config.network.without
     if system.kind != RSO or system.stage == "untrained" or not learns:
         return None
-    # Ablations take experts away from the planner that was trained with all of them.
-    whole = msgspec.structs.replace(config, network=msgspec.structs.replace(config.network, without=()))
+    whole = config
+    if not system.trained_without:
+        whole = msgspec.structs.replace(config, network=msgspec.structs.replace(config.network, without=()))
     tree: dict[str, Any] = msgspec.to_builtins(whole)
     flat = {key: value for key, value in settings(whole).items() if not operational(key)}
     digest = hashlib.sha256(msgspec.json.encode({"config": flat, "name": "", "seed": seed}, order="sorted")).hexdigest()
@@ -197,3 +203,5 @@ def _check(file: ComparisonFile, path: Path) -> None:
             raise ConfigError(f"systems.{name}.kind: {system.kind!r} is none of: {RSO}, {', '.join(BASELINES)}")
     check_names((*file.systems, *file.datasets), "systems and datasets")
     check_known("comparison.reference", file.comparison.reference, file.systems, "system")
+    if file.comparison.improve_over:
+        check_known("comparison.improve_over", file.comparison.improve_over, file.systems, "system")

@@ -13,10 +13,11 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from harness.app.evaluation.decisions import SCRIPTED
+from harness.app.evaluation.measures import MEASURES, PARTS, in_order, scale_of
 from harness.app.evaluation.persuasion import PersuasionCounts
 from harness.app.evaluation.pools import refuse_other_pools
-from harness.app.evaluation.scales import scale_of
 from harness.app.evaluation.statistics import Estimate, estimate
+from harness.app.evaluation.summary import added
 from harness.app.evaluation.two_way import (
     Difference,
     Table,
@@ -27,16 +28,15 @@ from harness.app.evaluation.two_way import (
     ratio_two_way,
     values_of,
 )
-from harness.app.grid.comparison.measures import MEASURES, PARTS, Faults, SystemResult
+from harness.app.grid.comparison.improvement import Improvement, improvement
+from harness.app.grid.comparison.measures import Faults, SystemResult
 from harness.app.grid.comparison.parts import Parts, notes
 from harness.app.grid.comparison.plan import RSO, Plan, Prices, SystemCell
 from harness.core.messages import Struct, Usage
 
-PRS = "prs"
-"""The pooled ratio; all other names are `MEASURES`'."""
-SHOWABLE = tuple(name for name in MEASURES if name not in PARTS)
-GROUPED = ("conv_sr", "acceptance", "turns", "wi", PRS, "cred", "rec_sr_last", "recall_1", "recall_5")
-LOWER_IS_BETTER = frozenset(("turns", "tokens", "recommender_tokens", "calls", "leaked", "role_slips"))
+GROUPED = (
+    "conv_sr", "acceptance", "turns", "wi", "prs", "cred", "rec_sr_last", "recall_1", "recall_5",
+)  # fmt: skip
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -65,6 +65,10 @@ class Row(Struct, frozen=True, kw_only=True):
     """In the currency of ``[prices]``; None where a model that was used has no price."""
     parts: Parts = Parts()
     """Which parts were at work (Table III)."""
+    trained_without: bool = False
+    """An ablation whose planner was trained without the experts too, instead of losing them afterwards."""
+    improve: Improvement | None = None
+    """Over the system of ``comparison.improve_over``."""
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -109,7 +113,7 @@ def summarize(
             _row(plan, [cell for cell in cells if (cell.system, cell.model) == key], results, failures, sheet)
             for key in dict.fromkeys((cell.system, cell.model) for cell in cells)
         ]
-        rows += _with_differences(here, sheet, reference)
+        rows += _with_differences(_with_improvement(here, plan.file.comparison.improve_over), sheet, reference)
         groups += [group for row in here for group in _groups(row, sheet)]
     return Comparison(
         world=world,
@@ -136,12 +140,13 @@ class _Sheet:
         return [result for result in self._found if (result.system, result.model) == (system, model)]
 
     def tables(self, system: str, model: str, keep: Collection[str] | None = None) -> dict[str, Table]:
-        """Measure -> (S, N), the columns of the scenarios in ``keep`` (all, if None)."""
+        """Measure -> (S, N), of every measure that was taken; columns: the scenarios in ``keep`` (all, if None)."""
         found = self.of(system, model)
+        measured = {name: None for result in found for name in result.values}
         columns = [scenario for scenario in self._scenarios if keep is None or scenario in keep]
         return {
             name: values_of({result.seed: result.values.get(name, {}) for result in found}, self._seeds, columns)
-            for name in MEASURES
+            for name in in_order(measured)
         }
 
     def parts(self) -> dict[tuple[str, str], set[str]]:
@@ -182,15 +187,20 @@ def _row(
         differences={},
         persuasion=_added_counts([result.persuasion for result in found]),
         faults=faults,
-        usage=_summed([result.usage for result in found]),
+        usage=added(*(result.usage for result in found)),
         cost_per_dialogue=_cost(found, plan.file.prices, dialogues),
         parts=sum((result.parts for result in found), Parts()),
+        trained_without=plan.file.systems[first.system].trained_without,
     )
 
 
 def _estimates(tables: Mapping[str, Table]) -> dict[str, Estimate]:
-    estimates = {name: estimate_two_way(tables[name], scale_of(name)) for name in SHOWABLE}
-    return estimates | {PRS: ratio_two_way(tables["prs_gain"], tables["prs_room"])}
+    """Of every measure that is shown: those that were taken, and the ratios of two of them."""
+    found = {name: estimate_two_way(table, scale_of(name)) for name, table in tables.items() if name not in PARTS}
+    for name, entry in MEASURES.items():
+        if entry.ratio is not None and all(part in tables for part in entry.ratio):
+            found[name] = ratio_two_way(*(tables[part] for part in entry.ratio))
+    return {name: found[name] for name in in_order(found)}
 
 
 def _notes(plan: Plan, world: str) -> tuple[str, ...]:
@@ -201,25 +211,45 @@ def _notes(plan: Plan, world: str) -> tuple[str, ...]:
     return tuple(notes({kind: ", ".join(named) for kind, named in titles.items()}, scripted=world == SCRIPTED))
 
 
+def _with_improvement(rows: Sequence[Row], over: str) -> list[Row]:
+    bases = {row.model: row for row in rows if row.system == over}
+    if not bases:
+        return list(rows)
+    first = next(iter(bases.values()))
+    return [
+        row
+        if row.system == over
+        else msgspec.structs.replace(row, improve=improvement(row.metrics, bases.get(row.model, first).metrics))
+        for row in rows
+    ]
+
+
 def _with_differences(rows: Sequence[Row], sheet: _Sheet, reference: str) -> list[Row]:
     references = {row.model: row for row in rows if row.system == reference}
     others = [row for row in rows if row.system != reference]
     tables = {(row.system, row.model): sheet.tables(row.system, row.model) for row in rows}
     found: dict[int, dict[str, Difference]] = {place: {} for place in range(len(others))}
-    for name in (*SHOWABLE, PRS):
-        raw = []
-        for row in others:
+    for name in in_order({name: None for row in rows for name in row.metrics}):
+        raw: dict[int, Difference] = {}
+        for place, row in enumerate(others):
             beside = references.get(row.model) or next(iter(references.values()))
-            raw.append(_difference(tables[row.system, row.model], tables[beside.system, beside.model], name))
-        for place, (one, p) in enumerate(zip(raw, holm([one.p for one in raw]), strict=True)):
+            one = _difference(tables[row.system, row.model], tables[beside.system, beside.model], name)
+            if one is not None:
+                raw[place] = one
+        for (place, one), p in zip(raw.items(), holm([one.p for one in raw.values()]), strict=True):
             found[place][name] = msgspec.structs.replace(one, p_holm=p)
     own = iter(found[place] for place in range(len(others)))
     return [row if row.system == reference else msgspec.structs.replace(row, differences=next(own)) for row in rows]
 
 
-def _difference(ours: Mapping[str, Table], reference: Mapping[str, Table], name: str) -> Difference:
-    if name == PRS:
-        return compare_ratios((ours["prs_gain"], ours["prs_room"]), (reference["prs_gain"], reference["prs_room"]))
+def _difference(ours: Mapping[str, Table], reference: Mapping[str, Table], name: str) -> Difference | None:
+    """None where one of the two does not have the measure."""
+    ratio = MEASURES[name].ratio if name in MEASURES else None
+    if any(part not in ours or part not in reference for part in ratio or (name,)):
+        return None
+    if ratio is not None:
+        over, under = ratio
+        return compare_ratios((ours[over], ours[under]), (reference[over], reference[under]))
     return compare_two_way(ours[name], reference[name], scale_of(name))
 
 
@@ -234,7 +264,7 @@ def _groups(row: Row, sheet: _Sheet) -> list[Group]:
                 dataset=row.dataset,
                 by=by,
                 value=value,
-                metrics={name: estimates[name] for name in GROUPED},
+                metrics={name: estimates[name] for name in GROUPED if name in estimates},
             )
         )
     return groups
@@ -249,14 +279,6 @@ def _cost(found: Sequence[SystemResult], prices: Mapping[str, Prices], dialogues
                 return None
             total += (used.prompt_tokens * price.prompt + used.completion_tokens * price.completion) / 1e6
     return total / dialogues if dialogues else None
-
-
-def _summed(usages: Sequence[Mapping[str, Usage]]) -> dict[str, Usage]:
-    total: dict[str, Usage] = {}
-    for usage in usages:
-        for role, used in usage.items():
-            total[role] = total.get(role, Usage()) + used
-    return dict(sorted(total.items()))
 
 
 def _added_counts(parts: Sequence[PersuasionCounts]) -> PersuasionCounts:

@@ -21,7 +21,7 @@ from harness.app.grid.comparison.plan import Plan, Training
 from harness.app.grid.comparison.planners import checkpoint_of, trained
 from harness.app.grid.comparison.rating_sheet import KEY, SHEET, draw_sheet
 from harness.app.grid.comparison.results import Comparison, summarize
-from harness.app.grid.comparison.tables import by_ievalm, groups_csv, latex, main_tables, rows_csv
+from harness.app.grid.comparison.tables import by_ievalm, groups_csv, latex, main_tables, orderings, rows_csv
 from harness.app.grid.orders import Order, order_for
 from harness.app.setup.inputs import read_inputs
 from harness.app.setup.wiring import check_models
@@ -35,6 +35,11 @@ NOTE = (
     "95% intervals over seeds x scenarios (two-way); bold: better than {reference} at p < .05 after Holm's correction "
     "over the rows, †: worse. Numbers are means over dialogues that did not fail; [too few]: an interval "
     "would leave the measure's scale; [all alike]: nothing varies. {floors} World: {world}."
+)
+TIES = "= : the 95% intervals overlap, so the order of these systems says nothing. "
+IMPROVED_OVER = (
+    "Improve.: mean relative change of Rec-SR, R@1 and R@5 over {base}, with its range over that system's own "
+    "intervals; ~: unstable, one of the rates that it divides by is uncertain by a factor of two or more. "
 )
 
 
@@ -80,7 +85,7 @@ class ComparisonRoom:
 
     def report(self, folder: Path, failures: Mapping[str, str], seconds: float, console: Console) -> Comparison:
         """Write `comparison.json`, CSV, LaTeX and figures; print the tables."""
-        plan = self.plan
+        plan, over = self.plan, self.axes.improve_over
         read = {cell.name: self._result(folder / CELLS / cell.name) for cell in plan.cells if cell.name not in failures}
         results = {name: result for name, result in read.items() if result is not None}
         comparison = summarize(plan, results, failures, world=world_of(plan.cells[0].resolved()), seconds=seconds)
@@ -96,6 +101,10 @@ class ComparisonRoom:
             paper = console if console.is_terminal else Console(file=console.file, width=WIDTH)
             for table in main_tables(comparison, paper.width):
                 paper.print(table)
+            for dataset in plan.file.datasets:
+                for line in orderings([row for row in comparison.rows if row.dataset == dataset]):
+                    console.print(Text(f"{dataset}, {line}"), soft_wrap=True)
+            console.print(Text(TIES + (IMPROVED_OVER.format(base=plan.title(over)) if over else "")), soft_wrap=True)
             note = NOTE.format(reference=plan.title(comparison.reference), floors=floors.NOTE, world=comparison.world)
             note += f" {BIASES}" if by_ievalm(comparison.rows) else ""
             incomplete = "" if comparison.complete else "INCOMPLETE: some cells are missing. "

@@ -17,38 +17,38 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.app.evaluation.floors import FLOORS, SHARED, floor_name
-from harness.app.evaluation.statistics import Estimate, interval_text
+from harness.app.evaluation.measures import entry_of, title_of
+from harness.app.evaluation.statistics import NOT_MEASURED, Estimate, interval_text
+from harness.app.grid.comparison.improvement import improvement_text
+from harness.app.grid.comparison.orderings import ordering_text
 from harness.app.grid.comparison.parts import COLUMNS, cells, table_iii
-from harness.app.grid.comparison.results import LOWER_IS_BETTER, Comparison, Row
+from harness.app.grid.comparison.results import Comparison, Row
 
 T = TypeVar("T")
 
-TABLE_IV = {
-    "conv_sr": "Conv-SR",
-    "acceptance": "accepts",
-    "wi": "WI",
-    "prs": "PRS",
-    "cred": "Cred",
-    "cred_coverage": "Cred\ncoverage",
-    "dist_2": "Dist-2",
-    "corpus_dist_2": "Dist-2\ncorpus",
-    "turns": "turns",
+TABLE_IV = ("wi", "prs", "cred", "conv_sr", "dist_2")
+"""Conversation, as in the paper: watching intention, persuasiveness, credibility, success, diversity."""
+BESIDE_IV = (
+    "acceptance", "turns", "wi_all", "wi_coverage", "prs_paper", "oversold", "harmed", "cred_zero_filled",
+    "cred_coverage", "corpus_dist_2",
+)  # fmt: skip
+TABLE_V = ("rec_sr_last", "recall_1", "recall_5")
+"""Recommendation, as in the paper; the column *Improve.* where the file names a system to improve over."""
+BESIDE_V = (
+    "ievalm_sr",
+    "rec_sr", "recall_any_1", "recall_any_5", "named_recall_1", "named_recall_5", "target_rec_sr", "target_recall_1",
+    "target_recall_5",
+)  # fmt: skip
+TABLES = {
+    "Table IV, conversation": TABLE_IV,
+    "Beside Table IV": BESIDE_IV,
+    "Table V, recommendation": TABLE_V,
+    "Beside Table V": BESIDE_V,
 }
-"""Conversation: success, watching intention, persuasiveness, credibility, diversity."""
-TABLE_V = {
-    "rec_sr_last": "Rec-SR",
-    "recall_1": "R@1",
-    "recall_5": "R@5",
-    "rec_sr": "Rec-SR\nany turn",
-    "recall_any_1": "R@1\nany turn",
-    "recall_any_5": "R@5\nany turn",
-    "target_rec_sr": "target\nRec-SR",
-    "target_recall_1": "target\nR@1",
-    "target_recall_5": "target\nR@5",
-}
-"""Recommendation, by the attribute protocol and by the strict target."""
-IEVALM = {"ievalm_sr": "iEvaLM\nSR@50"}
-"""Beside them where cells were played by iEvaLM's protocol."""
+"""Title -> measures; `IEVALM` only where cells were played by that protocol. A measure
+that an older result does not have is *not measured* there."""
+IMPROVE = "Improve."
+IEVALM = "ievalm_sr"
 _FRAME, _CELL = 32, 13
 """Columns of a terminal that names and counts take, and that a value with its interval takes."""
 WORSE = "†"
@@ -60,7 +60,8 @@ def verdict(row: Row, metric: str) -> str:
     difference = row.differences.get(metric)
     if difference is None or not difference.significant or difference.mean is None:
         return ""
-    return "better" if (difference.mean > 0) != (metric in LOWER_IS_BETTER) else "worse"
+    better = entry_of(metric).better
+    return "" if not better else "better" if (difference.mean > 0) != (better == "less") else "worse"
 
 
 def main_tables(comparison: Comparison, width: int) -> list[Table]:
@@ -70,28 +71,55 @@ def main_tables(comparison: Comparison, width: int) -> list[Table]:
     for dataset in dict.fromkeys(row.dataset for row in comparison.rows):
         rows = [row for row in comparison.rows if row.dataset == dataset]
         shown.append(table_iii([(name_of(row, rows), row.parts) for row in rows], dataset))
-        for part, columns in _parts(TABLE_IV, per):
-            shown.append(_table(f"Table IV, conversation ({dataset}){part}", rows, columns))
-        for part, columns in _parts(table_v(rows), per):
-            recommendation = _table(f"Table V, recommendation ({dataset}){part}", rows, columns)
-            recommendation.add_section()
-            for floor in SHARED:
-                cells = [_level(rows, floor_name(floor, metric)) for metric in columns]
-                recommendation.add_row(Text(FLOORS[floor], style="dim"), *cells, "")
-            shown.append(recommendation)
+        for title, names in shown_tables(rows).items():
+            for part, columns in _parts(dict.fromkeys(names), per):
+                improve = names is TABLE_V and any(row.improve is not None for row in rows)
+                table = _table(f"{title} ({dataset}){part}", rows, tuple(columns), improve=improve)
+                for heading, found in levels(rows, tuple(columns)):
+                    last = ("", "") if improve else ("",)
+                    table.add_row(Text(heading, style="dim"), *map(_level, found), *last)
+                shown.append(table)
         for part, costs in _parts(_costs(rows), per):
             shown.append(_plain_table(f"Cost and faults ({dataset}){part}", rows, costs))
     return shown
 
 
-def table_v(rows: Iterable[Row]) -> dict[str, str]:
-    """The columns of Table V for these rows."""
-    return TABLE_V | (IEVALM if by_ievalm(rows) else {})
+def shown_tables(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
+    """`TABLES` for these rows."""
+    known = by_ievalm(rows)
+    return {
+        title: tuple(name for name in names if name != IEVALM or known) if IEVALM in names else names
+        for title, names in TABLES.items()
+    }
 
 
 def by_ievalm(rows: Iterable[Row]) -> bool:
     """Whether a row has numbers of iEvaLM's protocol."""
-    return any(name in row.metrics and row.metrics[name].n for row in rows for name in IEVALM)
+    return any(row.metrics[IEVALM].n for row in rows if IEVALM in row.metrics)
+
+
+def levels(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[str, list[Estimate | None]]]:
+    """The floors that need no conversation (decision 15), where some of the measures have them.
+
+    All systems have the same goals. A failed dialogue is in no mean, so the row with the most dialogues is taken.
+    """
+    fullest = max(rows, key=lambda row: row.dialogues - row.failed)
+    found = [(FLOORS[one], [fullest.metrics.get(floor_name(one, name)) for name in names]) for one in SHARED]
+    return [(words, cells) for words, cells in found if any(cells)]
+
+
+def own_floor(row: Row, metric: str) -> Estimate | None:
+    """What `FLOORS` "repeat" reaches in the row's own conversations; None for what is no recall."""
+    return row.metrics.get(floor_name("repeat", metric))
+
+
+def orderings(rows: Sequence[Row]) -> list[str]:
+    """Who is first by each measure of the paper's tables, one line each; overlapping intervals are ties."""
+    lines = [
+        ordering_text(measure, [(name_of(row, rows), row.metrics.get(measure)) for row in rows])
+        for measure in (*TABLE_IV, *TABLE_V)
+    ]
+    return [line for line in lines if line]
 
 
 def _parts(columns: Mapping[str, T], per: int) -> list[tuple[str, dict[str, T]]]:
@@ -100,14 +128,17 @@ def _parts(columns: Mapping[str, T], per: int) -> list[tuple[str, dict[str, T]]]
     return [(", continued" if start else "", dict(items[start : start + per])) for start in range(0, len(items), per)]
 
 
-def _table(title: str, rows: Sequence[Row], columns: Mapping[str, str]) -> Table:
+def _table(title: str, rows: Sequence[Row], columns: Sequence[str], *, improve: bool) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    for heading in columns.values():
-        table.add_column(heading, justify="right", no_wrap=True)
+    for name in columns:
+        table.add_column(entry_of(name).heading, justify="right", no_wrap=True)
+    if improve:
+        table.add_column(IMPROVE, justify="right", no_wrap=True)
     table.add_column("n\n(failed)", justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(name_of(row, rows), *(_cell(row, metric) for metric in columns), _counts(row))
+        more = (improvement_text(row.improve, between="\n"),) if improve else ()
+        table.add_row(name_of(row, rows), *(_cell(row, metric) for metric in columns), *more, _counts(row))
     return table
 
 
@@ -118,7 +149,9 @@ def name_of(row: Row, rows: Iterable[Row]) -> str:
 
 
 def _cell(row: Row, metric: str) -> Text:
-    estimate, judged = row.metrics[metric], verdict(row, metric)
+    estimate, judged = row.metrics.get(metric), verdict(row, metric)
+    if estimate is None:
+        return Text(NOT_MEASURED.replace(" ", "\n"), style="dim")
     if estimate.mean is None:
         return Text(MISSING)
     text = Text(f"{estimate.mean:.2f}", style="bold" if judged == "better" else "")
@@ -131,15 +164,7 @@ def _cell(row: Row, metric: str) -> Text:
     return text
 
 
-def own_floor(row: Row, metric: str) -> Estimate | None:
-    """What `FLOORS` "repeat" reaches in the row's own conversations; None for what is no recall."""
-    return row.metrics.get(floor_name("repeat", metric))
-
-
-def _level(rows: Sequence[Row], metric: str) -> str:
-    # All systems have the same goals. A failed dialogue is in no mean, so the row with the most dialogues is taken.
-    fullest = max(rows, key=lambda row: row.dialogues - row.failed)
-    estimate = fullest.metrics.get(metric)
+def _level(estimate: Estimate | None) -> str:
     return MISSING if estimate is None or estimate.mean is None else f"{estimate.mean:.2f}"
 
 
@@ -153,11 +178,11 @@ def _costs(rows: Sequence[Row]) -> dict[str, list[str]]:
     columns: dict[str, list[str]] = {}
     for row in rows:
         said = row.persuasion
-        asked = said.used + said.undefined
+        asked = said.used + said.left_out + said.undefined
         cells = {
-            "tokens a\ndialogue": _plain(row.metrics["tokens"], 0),
-            "recom-\nmender's": _plain(row.metrics["recommender_tokens"], 0),
-            "calls": _plain(row.metrics["calls"], 0),
+            "tokens a\ndialogue": _plain(row.metrics.get("tokens"), 0),
+            "recom-\nmender's": _plain(row.metrics.get("recommender_tokens"), 0),
+            "calls": _plain(row.metrics.get("calls"), 0),
             "cost": MISSING if row.cost_per_dialogue is None else f"{row.cost_per_dialogue:.4g}",
             "failed\ndialogues": "\n".join(
                 (_share(row.failed, row.dialogues), *(f"{n} {kind}" for kind, n in row.faults.failed.items()))
@@ -165,7 +190,9 @@ def _costs(rows: Sequence[Row]) -> dict[str, list[str]]:
             "missing\nrewards": _share(row.faults.missing_rewards, row.faults.rewarded_turns),
             "unread\nreadings": _share(row.faults.unreadable, row.faults.asked),
             "cut\nreplies": _share(row.faults.truncated, row.faults.calls),
-            "over-\npersuaded": _share(said.over_persuaded, asked),
+            "oversold": _share(said.over_persuaded, asked),
+            "harmed": _share(said.harmed, asked),
+            "no film\nnamed": _share(said.unrecommended, asked + said.missing),
         }
         for heading, cell in cells.items():
             columns.setdefault(heading, []).append(cell)
@@ -182,8 +209,8 @@ def _plain_table(title: str, rows: Sequence[Row], columns: Mapping[str, Sequence
     return table
 
 
-def _plain(estimate: Estimate, digits: int) -> str:
-    return MISSING if estimate.mean is None else f"{estimate.mean:,.{digits}f}"
+def _plain(estimate: Estimate | None, digits: int) -> str:
+    return NOT_MEASURED if estimate is None else MISSING if estimate.mean is None else f"{estimate.mean:,.{digits}f}"
 
 
 def _share(part: int, whole: int) -> str:
@@ -233,11 +260,11 @@ def _blank(values: Iterable[object]) -> list[object]:
 
 
 def latex(comparison: Comparison) -> str:
-    """Tables III to V as LaTeX (booktabs); bold and dagger as in the terminal."""
+    """Table III and the paper's columns of Tables IV and V as LaTeX (booktabs); bold and dagger as in the terminal."""
     parts = [f"% {_escape(comparison.world)}", "% bold / dagger: better / worse than the reference, p < .05 (Holm)"]
     for dataset in dict.fromkeys(row.dataset for row in comparison.rows):
         rows = [row for row in comparison.rows if row.dataset == dataset]
-        for caption, columns in (("Conversation", TABLE_IV), ("Recommendation", table_v(rows))):
+        for caption, columns in (("Conversation", TABLE_IV), ("Recommendation", TABLE_V)):
             parts.append(_latex_table(f"{caption}, {dataset}", rows, columns))
         parts.append(_latex_parts(rows, dataset))
     return "\n".join([*parts, *(f"% {_escape(note)}" for note in comparison.notes)]) + "\n"
@@ -262,29 +289,33 @@ def _latex_parts(rows: Sequence[Row], dataset: str) -> str:
     )
 
 
-def _latex_table(caption: str, rows: Sequence[Row], columns: Mapping[str, str]) -> str:
-    headings = " & ".join(("", *(_escape(heading.replace("\n", " ")) for heading in columns.values()), r"$n$ (failed)"))
+def _latex_table(caption: str, rows: Sequence[Row], columns: Sequence[str]) -> str:
+    improve = columns is TABLE_V and any(row.improve is not None for row in rows)
+    titles = [_escape(title_of(name)) for name in columns] + ([IMPROVE] if improve else [])
+    headings = " & ".join(("", *titles, r"$n$ (failed)"))
     lines = [
         r"\begin{table}",
         rf"\caption{{{_escape(caption)}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(columns) + 1)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(titles) + 1)}}}",
         r"\toprule",
         rf"{headings} \\",
         r"\midrule",
     ]
     for row in rows:
         cells = [_escape(name_of(row, rows)), *(_latex_cell(row, metric) for metric in columns)]
+        if improve:
+            cells.append(_escape(improvement_text(row.improve)).replace("~", r"$\sim$"))
         cells.append(f"{row.dialogues - row.failed} ({row.failed})")
         lines.append(rf"{' & '.join(cells)} \\")
-    for floor in SHARED if "recall_1" in columns else ():
-        levels = [_level(rows, floor_name(floor, metric)).replace(MISSING, "--") for metric in columns]
-        lines.append(rf"{' & '.join([FLOORS[floor], *levels, ''])} \\")
+    for words, found in levels(rows, columns):
+        known = [_level(one).replace(MISSING, "--") for one in found]
+        lines.append(rf"{' & '.join([words, *known, *([''] if improve else []), ''])} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
 def _latex_cell(row: Row, metric: str) -> str:
-    estimate, judged = row.metrics[metric], verdict(row, metric)
-    if estimate.mean is None:
+    estimate, judged = row.metrics.get(metric), verdict(row, metric)
+    if estimate is None or estimate.mean is None:
         return "--"
     mean = f"{estimate.mean:.2f}"
     shown = rf"\textbf{{{mean}}}" if judged == "better" else rf"{mean}$^\dagger$" if judged == "worse" else mean

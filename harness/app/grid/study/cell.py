@@ -9,14 +9,16 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from harness.app.evaluation.metrics import by_scenario, first_return, headline, judge_success
+from harness.app.evaluation.answers import of_dialogues
+from harness.app.evaluation.metrics import by_scenario, first_return, judge_success
 from harness.app.evaluation.shares import shares_over_progress
 from harness.app.evaluation.statistics import estimate
 from harness.app.grid.cell import CellResult, write_result
 from harness.app.grid.orders import Order
 from harness.app.grid.study.plan import ArmCell
+from harness.app.job.examination import known_readings
 from harness.app.job.main_job import Extent, begin_or_go_on
-from harness.app.job.summary import did_not_count
+from harness.app.job.summary import did_not_count, measures_of
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import pool_digest, read_inputs
 from harness.core.log import rundir
@@ -77,8 +79,8 @@ def measure(cell: ArmCell, folder: Path, seconds: float, limit: int | None = Non
     phase = next(name for name in ("rl", "warmup", "before") if name in phases)
     scenarios = [scenario.id for scenario in inputs.held_out[:limit]]
     found = [e for e in episodes if e.started.phase == phase and e.started.scenario.id in scenarios]
-    gamma, tau = config.rl.gamma, config.reward.threshold
-    measures = headline(graph=inputs.graph, threshold=tau, gamma=gamma, horizon=config.rl.horizon) | {
+    gamma = config.rl.gamma
+    measures = measures_of(config, inputs, of_dialogues(known_readings(folder), found)) | {
         "absorbing": lambda e: first_return(e, gamma, "absorbing"),
         "terminal": lambda e: first_return(e, gamma, "terminal"),
         "quit": lambda e: float(e.ended is not None and e.ended.stop == "quit"),

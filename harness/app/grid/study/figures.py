@@ -11,15 +11,16 @@ from matplotlib.figure import Figure
 from harness.app.drawing.figures import curve, figure_of, heat_maps, noted, plain, write
 from harness.app.drawing.palette import phase_colour, series_colour, series_dash
 from harness.app.drawing.svg import Series
+from harness.app.evaluation.measures import title_of
 from harness.app.grid.study.cell import ArmResult
 from harness.app.grid.study.findings import Tables, curves, mean_shares
 from harness.app.grid.study.plan import Plan
 from harness.domain.strategies import Strategy
 
-PANELS = {"conv_sr": "Conv-SR", "absorbing": "absorbed return", "mean_return": "R_1 (Eq. 8)", "turns": "turns"}
+PANELS = ("conv_sr", "absorbing", "mean_return", "turns")
 CURVES = {
     "conv_sr": "Conv-SR in training (judge)",
-    "mean_return": "R_1 (Eq. 8)",
+    "mean_return": title_of("mean_return"),
     "entropy": "entropy of the policy (nats)",
 }
 
@@ -47,7 +48,7 @@ def effects(plan: Plan, study: Tables) -> Figure:
     arms = [arm for arm in plan.file.arms if study.seeds(arm)]
     figure = figure_of(2.7 * len(PANELS) + 1.2, 1.2 + 0.28 * len(arms))
     panels: list[Axes] = list(figure.subplots(1, len(PANELS), sharey=True))
-    for panel, (measure, heading) in zip(panels, PANELS.items(), strict=True):
+    for panel, measure in zip(panels, PANELS, strict=True):
         for place, arm in enumerate(arms):
             found, colour = study.estimate(arm, measure), _colour(plan, arm)
             if found.mean is None:
@@ -59,7 +60,7 @@ def effects(plan: Plan, study: Tables) -> Figure:
             panel.plot(seeds, [place] * len(seeds), color=colour, marker=".", markersize=3, linestyle="", alpha=0.45)
         panel.set_yticks(range(len(arms)), [plan.title(arm) for arm in arms], fontsize=8)
         panel.set_ylim(len(arms) - 0.5, -0.5)
-        panel.set_title(heading, fontsize=10)
+        panel.set_title(title_of(measure), fontsize=10)
         plain(panel)
     return figure
 

@@ -12,16 +12,23 @@ from typing import Literal
 
 import msgspec
 
+from harness.app.evaluation.measures import MEASURES, PARTS, in_order, scale_of
 from harness.app.evaluation.pools import refuse_other_pools
-from harness.app.evaluation.scales import AMOUNT, ENTROPY, SHARE, scale_of
+from harness.app.evaluation.scales import AMOUNT, ENTROPY, SHARE
 from harness.app.evaluation.statistics import Estimate, estimate
-from harness.app.evaluation.two_way import Difference, Table, compare_two_way, estimate_two_way, holm, values_of
+from harness.app.evaluation.two_way import (
+    Difference,
+    Table,
+    compare_two_way,
+    estimate_two_way,
+    holm,
+    ratio_two_way,
+    values_of,
+)
 from harness.app.grid.study.cell import ArmResult
 from harness.app.grid.study.plan import Plan
 from harness.core.messages import Struct
 
-MEASURES = ("conv_sr", "absorbing", "terminal", "mean_return", "mean_objective", "judge_sr", "acceptance", "quit",
-            "turns", "rec_sr_last", "rec_sr", "recall_1", "recall_5", "strategy_entropy")  # fmt: skip
 COMPARED = ("conv_sr", "absorbing", "mean_return", "turns", "strategy_entropy")
 CURVES = {"conv_sr": SHARE, "mean_return": AMOUNT, "mean_objective": AMOUNT, "entropy": ENTROPY}
 """Scales of a `Point`'s means over training episodes; a mean of rates is a share."""
@@ -103,8 +110,13 @@ class Tables:
         self.results: dict[str, dict[int, ArmResult]] = {arm: {} for arm in plan.file.arms}
         for result in results:
             self.results[result.arm][result.seed] = result
-        some = next(iter(results), None)
-        self._scenarios = sorted(some.values["turns"]) if some else []
+        self._scenarios = sorted({one for r in results for values in r.values.values() for one in values})
+
+    def measured(self, arm: str) -> tuple[str, ...]:
+        """The measures that a cell of the arm has, in their order, and the ratios of two of them."""
+        found = {name: None for result in self.results[arm].values() for name in result.values}
+        ratios = [name for name, one in MEASURES.items() if one.ratio and all(part in found for part in one.ratio)]
+        return tuple(name for name in in_order(found | dict.fromkeys(ratios)) if name not in PARTS)
 
     def seeds(self, arm: str) -> tuple[int, ...]:
         return tuple(sorted(self.results.get(arm, {})))
@@ -118,6 +130,8 @@ class Tables:
         return values_of({seed: found[seed].values.get(measure, {}) for seed in seeds}, seeds, scenarios)
 
     def estimate(self, arm: str, measure: str, persona: str = "") -> Estimate:
+        if (parts := MEASURES[measure].ratio if measure in MEASURES else None) is not None:
+            return ratio_two_way(*(self.table(arm, part, self.seeds(arm), persona) for part in parts))
         return estimate_two_way(self.table(arm, measure, self.seeds(arm), persona), scale_of(measure))
 
     def difference(self, arm: str, other: str, measure: str) -> Difference:
@@ -143,7 +157,7 @@ def _row(plan: Plan, study: Tables, arm: str) -> ArmRow:
         seeds=study.seeds(arm),
         training_episodes=config.training_episodes if learns else 0,
         errors=sum(result.errors for result in study.results[arm].values()),
-        metrics={name: study.estimate(arm, name) for name in MEASURES},
+        metrics={name: study.estimate(arm, name) for name in study.measured(arm)},
         to_base={} if arm == base else {name: study.difference(arm, base, name) for name in COMPARED},
         by_seed={name: study.mean_by_seed(arm, name) for name in COMPARED},
         by_persona={persona: study.estimate(arm, "conv_sr", persona) for persona in personas},

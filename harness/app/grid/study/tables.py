@@ -7,13 +7,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.app.evaluation.measures import title_of
 from harness.app.evaluation.statistics import estimate_text
 from harness.app.evaluation.two_way import Difference
 from harness.app.grid.study.findings import ArmRow, Claim, Findings
 from harness.app.grid.study.plan import Plan
 
 HEADINGS = (
-    "arm", "seeds", "episodes", "Conv-SR", "- base", "absorbed return", "- base", "R_1 (Eq. 8)", "turns", "entropy",
+    "arm", "seeds", "episodes", title_of("conv_sr"), "- base", title_of("absorbing"), "- base",
+    *map(title_of, ("mean_return", "turns", "strategy_entropy")),
 )  # fmt: skip
 WIDE, NARROW = 160, (0, 3, 4, 5, 6)
 """Columns of a terminal that holds every heading, and the headings that a narrower one shows."""
@@ -83,13 +85,13 @@ def _cells(row: ArmRow, line: str) -> list[str]:
         row.title,
         str(len(row.seeds)),
         str(row.training_episodes or ""),
-        estimate_text(values["conv_sr"], between=line),
+        estimate_text(values.get("conv_sr"), between=line),
         _difference(row.to_base.get("conv_sr"), line),
-        estimate_text(values["absorbing"], between=line),
+        estimate_text(values.get("absorbing"), between=line),
         _difference(row.to_base.get("absorbing"), line),
-        estimate_text(values["mean_return"], between=line),
-        estimate_text(values["turns"], between=line),
-        estimate_text(values["strategy_entropy"], between=line),
+        estimate_text(values.get("mean_return"), between=line),
+        estimate_text(values.get("turns"), between=line),
+        estimate_text(values.get("strategy_entropy"), between=line),
     ]
 
 
