@@ -30,10 +30,13 @@ def tfidf_logreg(train: LabelledStates, test: LabelledStates) -> Matrix:
     vectorizer = TfidfVectorizer(sublinear_tf=True)
     seen = vectorizer.fit_transform([state_text(state).text for state in train.states])
     rows, labels = np.nonzero(train.targets_NK)
-    model = LogisticRegression(C=1.0, max_iter=2000)
-    model.fit(seen[rows], labels, sample_weight=train.targets_NK[rows, labels])
     probabilities = np.full((len(test), train.targets_NK.shape[1]), _FLOOR)
-    texts = [state_text(state).text for state in test.states]
-    probabilities[:, model.classes_] += model.predict_proba(vectorizer.transform(texts))
+    if len(np.unique(labels)) == 1:  # nothing to tell apart, which the solver refuses
+        probabilities[:, labels[0]] += 1.0
+    else:
+        model = LogisticRegression(C=1.0, max_iter=2000)
+        model.fit(seen[rows], labels, sample_weight=train.targets_NK[rows, labels])
+        texts = [state_text(state).text for state in test.states]
+        probabilities[:, model.classes_] += model.predict_proba(vectorizer.transform(texts))
     normalised: Matrix = probabilities / probabilities.sum(axis=1, keepdims=True)
     return normalised

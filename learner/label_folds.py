@@ -40,7 +40,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Share of turns whose most likely strategy is one of the turn's labels."""
     repeats: int
     nll_difference: tuple[float, float, float] | None = None
-    """Mean, low and high; None for the reference itself."""
+    """Mean, low and high; None for the reference itself, and where all dialogues differ alike."""
     any_label_difference: tuple[float, float, float] | None = None
 
 
@@ -99,11 +99,13 @@ def _compared(rounds: list[_Round], reference: list[_Round] | None, cluster: NDA
     return msgspec.structs.replace(result, nll_difference=gaps[0], any_label_difference=gaps[1])
 
 
-def by_cluster(values_N: NDArray[np.float64], cluster_N: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Mean, low and high of values that come in clusters (see the module)."""
+def by_cluster(values_N: NDArray[np.float64], cluster_N: NDArray[np.int64]) -> tuple[float, float, float] | None:
+    """Mean, low and high of values that come in clusters (see the module); None where no cluster leaves the mean."""
     mean, count = float(values_N.mean()), len(np.unique(cluster_N))
     sums = np.bincount(cluster_N, weights=values_N - mean)
     error = float(np.sqrt(count / (count - 1) * np.square(sums).sum()) / len(values_N))
+    if error < 1e-12:
+        return None
     reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * error
     return mean, mean - reach, mean + reach
 

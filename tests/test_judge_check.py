@@ -59,7 +59,7 @@ def test_a_score_does_not_differ_from_itself_and_chance_is_not_shown() -> None:
     good = [bool(one) for one in draws.integers(0, 2, 60)]
     noise = list(draws.normal(size=60))
     signal = [float(one) + 0.5 * wobble for one, wobble in zip(good, draws.normal(size=60), strict=True)]
-    assert auc_difference(noise, noise, good) == (0.0, 0.0, 0.0)
+    assert auc_difference(noise, noise, good) is None
     ours = auc_difference(signal, noise, good)
     theirs = auc_difference(noise, signal, good)
     assert ours is not None
@@ -68,6 +68,12 @@ def test_a_score_does_not_differ_from_itself_and_chance_is_not_shown() -> None:
     assert theirs == pytest.approx((-ours[0], -ours[2], -ours[1]))
     assert auc_of(signal, good).shown
     assert not auc_of(noise, good).shown
+
+
+def test_no_interval_of_a_difference_is_made_up() -> None:
+    good = [True, True, False, False]
+    assert auc_difference([4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0], good) is None  # all pairs alike: 1 minus 0
+    assert auc_difference([4.0, 1.0, 2.0, 1.0], [1.0, 3.0, 2.0, 4.0], good) is None  # it would leave [-1, 1]
 
 
 def dialogue(*replies: str) -> Dialogue:

@@ -34,9 +34,9 @@ def test_folds_hold_every_dialogue_once(dialogues: int, folds: int, repeat: int)
 
 def test_clusters_of_one_give_student_s_interval() -> None:
     values = np.random.default_rng(0).normal(size=30)
-    mean, low, high = by_cluster(values, np.arange(30))
     expected = stats.t.interval(0.95, 29, loc=values.mean(), scale=stats.sem(values))
-    assert (mean, low, high) == pytest.approx((values.mean(), *expected))
+    assert by_cluster(values, np.arange(30)) == pytest.approx((values.mean(), *expected))
+    assert by_cluster(np.zeros(30), np.arange(30)) is None  # not a difference of exactly 0
 
 
 def test_turns_that_repeat_their_dialogue_make_no_interval_narrower() -> None:

@@ -63,6 +63,7 @@ def test_floors_of_one_file_are_measured_on_a_part_of_its_own(forkery: Forkery, 
     assert "30 of 120 films have no exact name in the graph, such as 'Unknown (1950)'" in text
     assert "split by dialogue, seed 0: 70% trained on" in text
     assert "12 turns of 6 dialogues, 18 targets among 8 films" in text
+    assert "[all alike]" in text
     found = json.loads(forkery.run("recommend-eval", path, "--json").output())
     assert list(found) == ["chance", "popularity", "repeat, then popularity"]
     assert found["chance"]["all"]["recall_1"]["mean"] == pytest.approx(1 / 8)

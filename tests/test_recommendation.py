@@ -62,3 +62,23 @@ def test_new_targets_have_a_column_of_their_own_and_pairs_their_difference() -> 
     assert (found.all["recall_5"].mean, found.new["recall_5"].mean) == (0.75, pytest.approx(2 / 3))
     assert (less.all["recall_5"].mean, less.new["recall_5"].mean) == (0.25, pytest.approx(1 / 3))
     assert less.all["recall_10"].mean == 0.0
+
+
+def test_targets_that_all_stand_among_ties_look_more_alike_than_they_are() -> None:
+    dialogues = ("a", "a", "b", "c", "d", "d")
+    near = Placed(np.array([7, 7, 8, 9, 7, 9]), np.full(6, 6000), np.ones(6, dtype=np.bool_), dialogues, 6492)
+    found = measured(near).all["recall_50"]
+    assert found.mean == pytest.approx(42 / 6000, abs=1e-3)
+    assert found.high is not None
+    assert found.high > 0.3
+
+
+def test_a_few_dialogues_of_nearly_one_rate_are_no_more_than_their_targets() -> None:
+    values = np.array([1.0, 0.0, 0.0, 0.0] * 3 + [1.0, 0.0, 0.0, 0.0, 0.0])
+    dialogues = [str(n // 4) for n in range(12)] + ["3"] * 5
+    found = by_dialogue(values, dialogues)
+    assert (found.low, found.high) == pytest.approx(wilson(4 / 17, 17, 3.182), abs=1e-3)
+
+
+def test_a_difference_that_would_leave_its_scale_has_no_interval() -> None:
+    assert difference_by_dialogue(np.array([1.0, 0.5]), ["a", "b"]).why == "too few"

@@ -53,6 +53,7 @@ def test_brackets_of_a_sentence_stay() -> None:
     [
         (f"<think>a <think>b</think> {SECRET}</think> Hello", "Hello"),
         (f"<think>I must not write </thinking> {SECRET}", ""),
+        (f"{SECRET}</think/>Hi", "Hi"),
         (f'<think>They say "</think>". {SECRET}</think>Hello', "Hello"),
         (f"<think>{SECRET}</think><answer>4</answer>", "4"),
         (f"<|begin_of_thought|>{SECRET}<|end_of_thought|><|begin_of_solution|>Hi<|end_of_solution|>", "Hi"),

@@ -159,6 +159,8 @@ def test_baselines_are_distributions_and_tfidf_reads() -> None:
         assert predicted.sum(axis=1) == pytest.approx(np.ones(len(test)))
         assert (predicted > 0).all()
     assert measure(tfidf_logreg(train, test), test).nll < measure(majority(train, test), test).nll
+    alike = LabelledStates(train.states, first_N=train.first_N, targets_NK=np.eye(4)[np.full(len(train), 2)])
+    assert tfidf_logreg(alike, test)[:, 2].min() > 0.99
 
 
 def test_cross_validation_tests_every_dialogue_once_and_unseen() -> None:

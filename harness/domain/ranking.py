@@ -187,11 +187,15 @@ def placed_over(fit: Fit, parts: Sequence[Part]) -> Placed:
     )
 
 
-def gains(where: Placed) -> dict[str, Values]:
+def gains(where: Placed, power: int = 1) -> dict[str, Values]:
     """R@1, R@5, R@10, R@50, MRR and NDCG of every target by itself, by the names in `MEASURES`.
 
     Each target is one example with one right film, as in the literature: NDCG is 1 / log2(1 + rank), MRR is 1 / rank,
     both 0 beyond place 50. Among tied films every order is as likely, and the expected value is taken.
+
+    Args:
+        where: the targets' places.
+        power: 2 gives the expected squares.
     """
     places = np.arange(1, where.films + 1, dtype=np.float64)
     counted = places <= CUTOFF
@@ -199,6 +203,6 @@ def gains(where: Placed) -> dict[str, Values]:
     worth |= {"mrr": counted / places, "ndcg": counted / np.log2(1.0 + places)}
     found = {}
     for name, value in worth.items():
-        sums = np.concatenate([[0.0], np.cumsum(value)])
+        sums = np.concatenate([[0.0], np.cumsum(value**power)])
         found[name] = (sums[where.above + where.tied] - sums[where.above]) / where.tied
     return found

@@ -236,7 +236,7 @@ def _table(ended: str, measured: Sequence[Measured]) -> Table:
             _interval(auc.auc, auc.low, auc.high),
             "" if one.score in FLOORS else "above chance" if auc.shown else "not shown",
             f"{auc.positives} / {auc.negatives}",
-            *(_gap(one.over_floors.get(floor)) for floor in FLOORS),
+            *(_gap(one.over_floors[floor]) if floor in one.over_floors else "" for floor in FLOORS),
         )
     table.caption = f"{measured[0].auc.missing} of the dialogues have another ending, or no reading at their end"
     table.caption_justify = "left"
@@ -250,7 +250,7 @@ def _interval(value: float | None, low: float | None, high: float | None) -> str
 
 
 def _gap(value: tuple[float, float, float] | None) -> str:
-    return "" if value is None else f"{value[0]:+.2f} [{value[1]:+.2f}, {value[2]:+.2f}]"
+    return "–" if value is None else f"{value[0]:+.2f} [{value[1]:+.2f}, {value[2]:+.2f}]"
 
 
 def _number(value: float | None) -> str:

@@ -85,5 +85,6 @@ def floors_table(rankings: dict[str, Ranking], new: bool) -> Table:
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for measure, title in TITLES.items():
-        table.add_row(title, *(estimate_text(values[measure], 3, between="\n") for values in shown.values()))
+        # Text, since markup would take the brackets of "[all alike]" for a tag.
+        table.add_row(title, *(Text(estimate_text(values[measure], 3, between="\n")) for values in shown.values()))
     return table

@@ -133,18 +133,19 @@ def auc_of(scores: Scores, ended_well: Sequence[bool | None]) -> Auc:
 def auc_difference(
     ours: Scores, theirs: Scores, ended_well: Sequence[bool | None]
 ) -> tuple[float, float, float] | None:
-    """Ours minus theirs on the dialogues that both score, with DeLong's interval; None where it has none."""
+    """Ours minus theirs on the dialogues that both score, with DeLong's interval; None where it has none: a class has
+    one dialogue, all pairs are alike, or so few dialogues are there that it would leave [-1, 1]."""
     both = [None if a is None or b is None else good for a, b, good in zip(ours, theirs, ended_well, strict=True)]
     one, other = _placements(ours, both), _placements(theirs, both)
     if not len(one.of_positives) or not len(one.of_negatives):
         return None
     gap = one.of_positives - other.of_positives, one.of_negatives - other.of_negatives
     variance = _variance(*gap)
-    if variance is None:
+    if variance is None or variance <= 0.0:
         return None
     mean = float(gap[0].mean())
     reach = Z * math.sqrt(variance)
-    return mean, mean - reach, mean + reach
+    return (mean, mean - reach, mean + reach) if abs(mean) + reach <= 1.0 else None
 
 
 class _Placements(NamedTuple):

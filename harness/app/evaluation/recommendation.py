@@ -4,11 +4,13 @@ Targets of one dialogue are not independent, so the dialogue is the unit of chan
 dialogues, sum of gains / number of targets, and its variance is that of the linearised ratio (Cochran, Sampling
 Techniques, 1977, 6.4; as the one-way cluster estimate with the factor C / (C - 1))
 
-    V = C / (C - 1) * sum_c (gains_c - r targets_c)^2 / targets^2.
+    V = C / (C - 1) * sum_c (gains_c - r targets_c)^2 / targets^2,
 
-Every measure lies between 0 and 1 and most values are near 0, so the interval is Wilson's at the effective number of
-targets r (1 - r) / V, with Student's quantile at C - 1 (Korn and Graubard 1998). A difference of two rankers on the
-same targets has the t interval of its linearisation. No random numbers are drawn.
+and at least that of as many independent targets whose ties are broken at random: few dialogues, or targets that all
+stand among ties, look more alike than they are. Every measure lies between 0 and 1 and most values are near 0, so the
+interval is Wilson's at the effective number of targets r (1 - r) / V, with Student's quantile at C - 1 (Korn and
+Graubard 1998). A difference of two rankers on the same targets has the t interval of its linearisation; none is given
+where it would leave the scale. No random numbers are drawn.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.app.evaluation.statistics import LEVEL, NOTHING, Absent, Estimate, wilson
+from harness.app.evaluation.scales import SHARE
+from harness.app.evaluation.statistics import LEVEL, NOTHING, Absent, Estimate, on_scale, wilson
 from harness.core.messages import Struct
 from harness.domain.ranking import Placed, Values, gains
 
@@ -40,10 +43,13 @@ class Ranking(Struct, frozen=True, kw_only=True):
 
 def measured(where: Placed) -> Ranking:
     """All measures with their intervals, on all targets and on new ones."""
-    values = gains(where)
+    values, squares = gains(where), gains(where, power=2)
+    dialogues, new = where.dialogues, where.new
     return Ranking(
-        all={name: by_dialogue(value, where.dialogues) for name, value in values.items()},
-        new={name: by_dialogue(value[where.new], _some(where.dialogues, where.new)) for name, value in values.items()},
+        all={name: by_dialogue(value, dialogues, squares[name]) for name, value in values.items()},
+        new={
+            name: by_dialogue(value[new], _some(dialogues, new), squares[name][new]) for name, value in values.items()
+        },
     )
 
 
@@ -57,10 +63,15 @@ def differences(ours: Placed, theirs: Placed) -> Ranking:
     )
 
 
-def by_dialogue(values: Values, dialogues: Sequence[str]) -> Estimate:
+def by_dialogue(values: Values, dialogues: Sequence[str], squares: Values | None = None) -> Estimate:
     """Mean of values between 0 and 1, one a target, with its interval by dialogue.
 
     Where all values are 0, or all are 1, the effective number of targets is the number of dialogues.
+
+    Args:
+        values: one a target; where ties are broken at random, the expected value.
+        dialogues: the dialogue of each.
+        squares: expected squares of the same; by default ``values ** 2``, right where nothing is tied.
     """
     if not len(values):
         return NOTHING
@@ -70,7 +81,8 @@ def by_dialogue(values: Values, dialogues: Sequence[str]) -> Estimate:
     alike = float(np.ptp(values)) < 1e-12
     if variance <= 0.0 and not (alike and mean in (0.0, 1.0)):
         return Estimate(mean=mean, low=None, high=None, n=len(values), why="all alike")
-    effective = mean * (1.0 - mean) / variance if variance > 0.0 else float(clusters)
+    alone = (float((np.square(values) if squares is None else squares).mean()) - mean**2) / len(values)
+    effective = mean * (1.0 - mean) / max(variance, alone) if variance > 0.0 else float(clusters)
     low, high = wilson(mean, effective, _quantile(clusters))
     return Estimate(mean=mean, low=low, high=high, n=len(values))
 
@@ -84,7 +96,7 @@ def difference_by_dialogue(values: Values, dialogues: Sequence[str]) -> Estimate
         why: Absent = "too few" if clusters < 2 else "all alike"
         return Estimate(mean=mean, low=None, high=None, n=len(values), why=why)
     half = _quantile(clusters) * math.sqrt(variance)
-    return Estimate(mean=mean, low=mean - half, high=mean + half, n=len(values))
+    return on_scale(mean, mean - half, mean + half, len(values), SHARE.of_differences)
 
 
 def _ratio(values: Values, dialogues: Sequence[str]) -> tuple[float, float, int]:

@@ -179,7 +179,7 @@ def values_table(result: Evaluated) -> Table:
     for name, found in result.estimates.items():
         refused = found.verdict == "refuse"
         cells = [
-            "–" if refused else _cell(one, name, found.episodes)
+            Text("–" if refused else _cell(one, name, found.episodes))
             for one in (found.weighted, found.doubly_robust, found.per_decision)
         ]
         size = f"{found.effective:.0f}{WORDS[found.verdict]}\nof {found.episodes}"

@@ -93,7 +93,7 @@ def _without_tagged(text: str) -> tuple[str, str]:
         if _is_quoted(text, tag):
             continue
         its_kind, closes = _read(tag)
-        if tag["empty"] or (tag["rest"] or "").endswith("/"):  # <think/> holds nothing
+        if not closes and (tag["empty"] or (tag["rest"] or "").endswith("/")):  # <think/> holds nothing
             if not kind:
                 said.append(text[start : tag.start()])
                 start = tag.end()
