@@ -7,7 +7,9 @@ planner is exactly uniform. An MLP head was worse in trials.
 
 People's dialogues and a simulator's differ in their words: directions that tell the ones apart need not tell the
 others apart. So a frozen encoder has a second head, for rewards, whose logits are added. Its inputs are fitted on the
-states of the first update and its weights start at zero. The head that imitates people stays as the warm-up left it.
+states of the first update and its weights start at zero. The head that imitates people stays as the warm-up left it;
+it reads how the newest message is said (its mean, its last sentence, `learner.message_features`), which predicts people
+better than what all messages say.
 
 Bitwise: one state runs alone, in fp32, and the softmax in float64; ``log_probabilities`` uses the very same steps, so
 the probabilities of a version can be recomputed to the last bit (one torch thread, same machine type). On a GPU trained
@@ -31,13 +33,18 @@ from harness.core.messages import State
 from harness.domain.device import CPU
 from harness.domain.text_encoder import Dtype, TextEncoder
 from learner.classification_head import ClassificationHead
-from learner.head import Head
+from learner.head import DIRECTIONS, Head
+from learner.message_features import MESSAGE_FEATURES, message_features
 from learner.segments import SEGMENTS, Tokens, fixed_shape, pooled_alone, pooled_batch, pooled_fixed, tokenize
 from learner.sentences import SLOTS, Reading, SentenceReader
 from learner.state_features import feature_count, state_features
 from learner.state_text import state_text
 
 HeadKind = Literal["linear", "classification"]
+MANNERS, MANNER_DIRECTIONS = 2, 16
+"""For imitation: the newest message's mean and its last sentence, in few directions: there are few labels."""
+Seen = tuple[tuple[Tensor, Tensor], ...]
+"""For each head, in order, its text and its numbers; of one state or of N."""
 Prepared = tuple[Reading | Tokens, Tensor]
 """Sentences (frozen) or tokens (trainable), and the state's numbers."""
 
@@ -78,23 +85,28 @@ class EncoderPolicy:
         self._shape = fixed_shape(max_tokens, encoder.max_tokens)
         self._fixed = not frozen and (self.device.type != CPU if fixed is None else fixed)
         self.model = encoder.model if frozen else _with_trainable_top(encoder, trainable_layers).to(self.device)
-        sizes = len(strategies), feature_count(strategies)
-        parts = SLOTS if frozen else SEGMENTS
+        strategy_count, numbers = len(strategies), feature_count(strategies)
         heads: list[Head | ClassificationHead]
         if classifier_seed is not None:
-            heads = [ClassificationHead(*sizes, width=encoder.width, seed=classifier_seed)]
+            heads = [ClassificationHead(strategy_count, numbers, width=encoder.width, seed=classifier_seed)]
+        elif frozen:
+            said = Head(
+                strategy_count,
+                numbers + MESSAGE_FEATURES,
+                parts=MANNERS,
+                width=encoder.width,
+                directions=MANNER_DIRECTIONS,
+            )
+            heads = [said, Head(strategy_count, numbers, parts=SLOTS, width=encoder.width, directions=DIRECTIONS)]
         else:
-            linear = [
-                Head(*sizes, parts=parts, width=encoder.width, sentences=frozen) for _ in range(2 if frozen else 1)
-            ]
-            heads = [*linear]
+            heads = [Head(strategy_count, numbers, parts=SEGMENTS, width=encoder.width, directions=0)]
         self._heads = [head.to(self.device) for head in heads]
         self._learns = self._heads[0]
 
     def prepare(self, state: State) -> Prepared:
         numbers = torch.tensor(state_features(state, self.strategies))
         if self.trainable_layers == 0:
-            return self._reader.read(state), numbers
+            return self._reader.read(state), torch.cat([numbers, torch.tensor(message_features(state))])
         said = state_text(state, preferences=self.preferences, facts=self.facts)
         return tokenize(self.encoder, said, self.max_tokens, first=self.head == "classification"), numbers
 
@@ -112,8 +124,8 @@ class EncoderPolicy:
         if self._fixed:
             return self._in_fixed_batches(prepared)
         if batched:
-            return self._log_probabilities(*self._together(prepared))
-        return torch.stack([self._log_probabilities(*self._alone(one)) for one in prepared])
+            return self._log_probabilities(self._together(prepared))
+        return torch.stack([self._log_probabilities(self._alone(one)) for one in prepared])
 
     def critic_inputs(self, prepared: Sequence[Prepared]) -> Tensor:
         """All inputs of the head that rewards train; where layers learn the numbers alone."""
@@ -122,7 +134,7 @@ class EncoderPolicy:
             return torch.zeros(0, head.blocks[-1] if self.trainable_layers else sum(head.blocks))
         if self.trainable_layers:
             return head.number_inputs(self._numbers(prepared))
-        return head.inputs(*self._together(prepared))
+        return head.inputs(*self._together(prepared)[-1])
 
     def fit_inputs(self, prepared: Sequence[Prepared]) -> None:
         """Fit the inputs of the head that learns now on these states, while it is still zero (see `Head.fit`)."""
@@ -130,7 +142,8 @@ class EncoderPolicy:
             return  # it takes the encoder's states as they are
         with torch.no_grad():
             said = [text.newest for text, _ in prepared if isinstance(text, Reading)]
-            self._learns.fit(*self._together(prepared), torch.cat(said).to(self.device) if said else None)
+            seen = self._together(prepared)[self._heads.index(self._learns)]
+            self._learns.fit(*seen, torch.cat(said).to(self.device) if said else None)
 
     def learn_from_rewards(self) -> None:
         self._learns = self._heads[-1]
@@ -168,11 +181,11 @@ class EncoderPolicy:
             twin.model = _copy_sharing_frozen(self.model)
         return twin
 
-    def _log_probabilities(self, text: Tensor, numbers: Tensor) -> Tensor:
+    def _log_probabilities(self, seen: Seen) -> Tensor:
         """Of one state or of N."""
-        logits = self._heads[0].logits(text, numbers)
-        for head in self._heads[1:]:
-            logits = logits + head.logits(text, numbers)
+        logits = self._heads[0].logits(*seen[0])
+        for head, inputs in zip(self._heads[1:], seen[1:], strict=True):
+            logits = logits + head.logits(*inputs)
         return torch.log_softmax(logits.double(), dim=-1)
 
     def _in_fixed_batches(self, prepared: Sequence[Prepared]) -> Tensor:
@@ -184,26 +197,34 @@ class EncoderPolicy:
         return torch.cat([checkpoint(self._fixed_batch, part, **again) for part in parts])
 
     def _fixed_batch(self, part: Sequence[Prepared]) -> Tensor:
-        texts, numbers = self._together(part)
+        ((texts, numbers),) = self._together(part)
         # A head's product with few columns rounds a row by its place, so each row goes through it alone.
-        return torch.stack([self._log_probabilities(*row) for row in zip(texts, numbers, strict=True)])
+        return torch.stack([self._log_probabilities((row,)) for row in zip(texts, numbers, strict=True)])
 
-    def _alone(self, prepared: Prepared) -> tuple[Tensor, Tensor]:
+    def _alone(self, prepared: Prepared) -> Seen:
         text, numbers = prepared
-        read = text.slots if isinstance(text, Reading) else pooled_alone(self.model, text, self.dtype)
-        return read.to(self.device), numbers.to(self.device)
+        if isinstance(text, Reading):
+            return tuple((slots.to(self.device), kept.to(self.device)) for slots, kept in _looks(text, numbers))
+        return ((pooled_alone(self.model, text, self.dtype).to(self.device), numbers.to(self.device)),)
 
-    def _together(self, prepared: Sequence[Prepared]) -> tuple[Tensor, Tensor]:
+    def _together(self, prepared: Sequence[Prepared]) -> Seen:
+        """What each head looks at of N states."""
         tokens = [text for text, _ in prepared if isinstance(text, Tokens)]
-        slots = [text.slots for text, _ in prepared if isinstance(text, Reading)]
-        if slots:
-            return torch.stack(slots).to(self.device), self._numbers(prepared)
+        looks = [_looks(text, numbers) for text, numbers in prepared if isinstance(text, Reading)]
+        if looks:
+            return tuple(
+                (
+                    torch.stack([text for text, _ in head]).to(self.device),
+                    torch.stack([n for _, n in head]).to(self.device),
+                )
+                for head in zip(*looks, strict=True)
+            )
         if not self._fixed:
-            return pooled_batch(self.model, tokens, self.dtype), self._numbers(prepared)
+            return ((pooled_batch(self.model, tokens, self.dtype), self._numbers(prepared)),)
         rows, _ = self._shape
         parts = [tokens[start : start + rows] for start in range(0, len(tokens), rows)]
         texts = torch.cat([pooled_fixed(self.model, part, self._shape, self.dtype)[: len(part)] for part in parts])
-        return texts, self._numbers(prepared)
+        return ((texts, self._numbers(prepared)),)
 
     def _numbers(self, prepared: Sequence[Prepared]) -> Tensor:
         return torch.stack([numbers for _, numbers in prepared]).to(self.device)
@@ -212,6 +233,11 @@ class EncoderPolicy:
         if self.trainable_layers == 0:
             return {}
         return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+
+
+def _looks(text: Reading, numbers: Tensor) -> Seen:
+    """What the head that imitates people and the one that rewards train look at of a state."""
+    return (text.manner, numbers), (text.slots, numbers[:-MESSAGE_FEATURES])
 
 
 def _with_trainable_top(encoder: TextEncoder, layers: int) -> Any:

@@ -26,9 +26,9 @@ _NO_SPREAD = 1e-6
 class Head:
     """``width``: of one part of the text. ``sentences``: the parts are slots of sentences, not pooled segments."""
 
-    def __init__(self, strategies: int, numbers: int, *, parts: int, width: int, sentences: bool) -> None:
-        self._projection = torch.eye(width + 1, min(DIRECTIONS, width)) if sentences else None
-        self.blocks = (*[min(DIRECTIONS, width) if sentences else width] * parts, numbers)
+    def __init__(self, strategies: int, numbers: int, *, parts: int, width: int, directions: int) -> None:
+        self._projection = torch.eye(width + 1, min(directions, width)) if directions else None
+        self.blocks = (*[min(directions, width) if directions else width] * parts, numbers)
         self._widths = [sum(self.blocks[:-1]), numbers]
         self.text_weight = torch.zeros(strategies, self._widths[0], requires_grad=True)
         self.numbers_weight = torch.zeros(strategies, numbers, requires_grad=True)

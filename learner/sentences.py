@@ -29,10 +29,12 @@ _BOUNDARY = re.compile(r"(?<=[.!?])\s+")
 
 @dataclass(frozen=True)
 class Reading:
-    """``slots`` (SLOTS, H + 1): sums of sentence vectors, and how many; ``newest`` (n, H): the newest message's."""
+    """``slots`` (SLOTS, H + 1): sums of sentence vectors, and how many; ``newest`` (n, H): the newest message's;
+    ``manner`` (2, H + 1): its mean and its last sentence, each with a 1."""
 
     slots: Tensor
     newest: Tensor
+    manner: Tensor
 
 
 class SentenceReader:
@@ -49,7 +51,8 @@ class SentenceReader:
         split = [self._vectors(message) for message in messages]
         newest = split[-1] if split else torch.zeros(0, self._encoder.width)
         ever = torch.cat([vectors[1:] for vectors in split]) if split else newest
-        return Reading(torch.stack([_summed(part) for part in (newest[:1], newest[1:], ever)]), newest)
+        slots = torch.stack([_summed(part) for part in (newest[:1], newest[1:], ever)])
+        return Reading(slots, newest, torch.stack([_mean(newest), _mean(newest[-1:])]))
 
     def _vectors(self, message: str) -> Tensor:
         return torch.stack([self._vector(sentence) for sentence in sentences(message)])
@@ -70,6 +73,11 @@ class SentenceReader:
 def sentences(message: str) -> Sequence[str]:
     """A message cut after full stops, question and exclamation marks; the whole of it where there are none."""
     return _BOUNDARY.split(message.strip())
+
+
+def _mean(vectors_NH: Tensor) -> Tensor:
+    """(H + 1,): the mean vector and 1; zeros of nothing."""
+    return _summed(vectors_NH) / max(len(vectors_NH), 1)
 
 
 def _summed(vectors_NH: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ def data(seed: int = 0, states: int = 40) -> tuple[torch.Tensor, torch.Tensor, t
 
 
 def fitted() -> Head:
-    head = Head(4, NUMBERS, parts=3, width=WIDTH, sentences=True)
+    head = Head(4, NUMBERS, parts=3, width=WIDTH, directions=DIRECTIONS)
     head.fit(*data())
     return head
 
@@ -71,7 +71,7 @@ def test_states_alone_and_together_are_the_same_up_to_rounding() -> None:
 
 
 def test_states_that_say_nothing_leave_finite_inputs() -> None:
-    head = Head(4, NUMBERS, parts=3, width=WIDTH, sentences=True)
+    head = Head(4, NUMBERS, parts=3, width=WIDTH, directions=DIRECTIONS)
     head.fit(torch.zeros(2, 3, WIDTH + 1), torch.ones(2, NUMBERS), torch.zeros(0, WIDTH))
     assert torch.isfinite(head.inputs(*data()[:2])).all()
     same = torch.ones(3, WIDTH)
@@ -80,6 +80,6 @@ def test_states_that_say_nothing_leave_finite_inputs() -> None:
 
 
 def test_wide_sentences_are_seen_in_their_main_directions_alone() -> None:
-    head = Head(4, NUMBERS, parts=3, width=100, sentences=True)
+    head = Head(4, NUMBERS, parts=3, width=100, directions=DIRECTIONS)
     assert head.blocks == (DIRECTIONS, DIRECTIONS, DIRECTIONS, NUMBERS)
     assert head.inputs(torch.zeros(3, 101), torch.zeros(NUMBERS)).shape == (3 * DIRECTIONS + NUMBERS,)
