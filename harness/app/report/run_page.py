@@ -187,6 +187,7 @@ def _headline(record: RunRecord) -> list[dict[str, Any]]:
             {
                 "title": f"· {floor}" if (floor := floor_of(metric)) else title_of(metric),
                 "note": entry_of(metric).note,
+                "floor": floor,
                 "main": metric in main,
                 "values": values,
                 "difference": difference,
