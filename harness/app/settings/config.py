@@ -348,7 +348,9 @@ OPERATIONAL_OF_MODELS = frozenset(
 
 def operational(key: str) -> bool:
     """Whether a dotted key is one of, or inside one of, `OPERATIONAL`, or one of a model's `OPERATIONAL_OF_MODELS`."""
-    if key.startswith("models.") and key.rpartition(".")[2] in OPERATIONAL_OF_MODELS:
+    table, _, last = key.rpartition(".")
+    # A variable of a server's environment may have any name.
+    if table.startswith("models.") and not table.endswith(".environment") and last in OPERATIONAL_OF_MODELS:
         return True
     return any(key == name or key.startswith(f"{name}.") for name in OPERATIONAL)
 
