@@ -248,6 +248,23 @@ def test_fig_5_has_both_modes_and_fig_4_the_reference_beside_systems_of_several_
     assert [label.get_text() for label in drawn.axes[0].get_xticklabels()] == ["7B", "14B"]
 
 
+def test_a_cell_of_before_does_not_have_a_measure_and_is_not_compared_by_it():
+    whole = plan()
+    results = {cell.name: result(cell, 0.5) for cell in whole.cells}
+    for found in results.values():
+        if found.system == "base":
+            del found.values["harmed"], found.values["prs_room"]
+        elif (found.system, found.seed) == ("ablated", 0):
+            del found.values["harmed"]
+    rows = rows_of(summarize(whole, results, {}, world="made up", seconds=1.0))
+    for name in ("harmed", "prs"):
+        assert name not in rows["base"].metrics
+        assert name not in rows["base"].differences
+    assert rows["ablated"].metrics["harmed"].n == 80  # of the seeds that have it
+    assert rows["ablated"].differences["harmed"].n == 80
+    assert "measured" in shown(summarize(whole, results, {}, world="made up", seconds=1.0))
+
+
 def test_improve_stands_in_table_v_over_the_system_that_is_named():
     whole = plan()
     axes = msgspec.structs.replace(whole.file.comparison, improve_over="base")

@@ -129,7 +129,8 @@ def scale(shown: Sequence[Row], rows: Sequence[Row]) -> Figure:
             panel.set_xlim(0.8 * there[0], 1.25 * there[-1])
         panel.set_xlabel("parameters" if by_size else "recommender's tokens", fontsize=8)
         panel.set_title(title_of(measure), fontsize=10)
-        panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
+        low, high = panel.get_ylim()
+        panel.set_ylim(min(0.0, low), high + 0.06 * (high - min(0.0, low)))
         plain(panel)
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     return figure
