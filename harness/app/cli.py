@@ -376,6 +376,10 @@ def study(
     ] = None,
     limit: Limit = None,
     accept_changes: AcceptChanges = False,
+    kept: Annotated[
+        Path | None,
+        typer.Option("--results", help="results.json.gz of an earlier sitting: its cells are not played again."),
+    ] = None,
     dry_run: GridDryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -397,6 +401,7 @@ def study(
             only=only or [],
             limit=limit,
             accept_changes=accept_changes,
+            kept=kept,
             quiet=quiet,
         )
 
