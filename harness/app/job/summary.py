@@ -87,11 +87,7 @@ def summarize(
         decisions=decisions_of(config),
         readings=readings,
         labels=labels,
-        cautions=(
-            *([inputs.taught.sentence] if inputs.taught else []),
-            *warnings,
-            *cautions_of_sittings(folder),
-        ),
+        cautions=(*warnings, *cautions_of_sittings(folder)),
         seconds=seconds,
         tokens=tokens,
         seed=config.run.seed,
