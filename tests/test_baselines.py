@@ -264,7 +264,9 @@ def test_a_conversation_hands_on_what_was_opened():
         score=Score(),
         persuasion=Persuasion(move="explain", opened=("stars",)),
     )
-    assert played(transition).persuasion.opened == ("stars",)
+    read = played(transition).persuasion
+    assert read is not None
+    assert read.opened == ("stars",)
 
 
 @pytest.mark.parametrize("kind", [PromptedCRS, InterCRS, PCCRS])

@@ -216,6 +216,8 @@ def test_a_cell_is_a_function_of_its_config_and_directory(tmp_path, done):
     cell = next(cell for cell in plan.cells if cell.name == "prompted.default.tiny.s3")
     assert worker.play(order_for("comparison", cell, tmp_path / "elsewhere", limit=None)).error == ""
     found, known = (read_result(folder) for folder in (tmp_path / "elsewhere", done[1] / CELLS / cell.name))
+    assert found is not None
+    assert known is not None
     # Events of conversations side by side are logged in the order in which they come.
     assert msgspec.structs.replace(found, log=None) == msgspec.structs.replace(known, log=None)
 

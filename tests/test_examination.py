@@ -19,6 +19,7 @@ from harness.app.evaluation.answers import (
     unanswered,
 )
 from harness.app.evaluation.persuasion import Intentions
+from harness.app.settings.config import Extra
 from harness.core.errors import DataError
 from harness.core.log.episode import build
 
@@ -107,5 +108,6 @@ def test_an_answer_about_a_dialogue_that_was_played_again_does_not_count():
         checked.credibility,
         3,
     )
-    assert measured(("dist_2",), [both, watched]) == ("wi", "dist_2")
+    bigrams: tuple[Extra, ...] = ("dist_2",)
+    assert measured(bigrams, [both, watched]) == ("wi", "dist_2")
     assert merged(checked, msgspec.structs.replace(watched, dialogue="another")) == checked

@@ -46,6 +46,7 @@ def agrees(figures):
     for system, (*rates, printed) in figures.items():
         if system != "UniCRS":
             found = mean_relative_change(rates, base)
+            assert found is not None
             # The rates are rounded to a thousandth: of .015 that is 3%.
             unit, slack = (1.0, 0.06 * found) if printed.endswith("x") else (0.01, 0.004)
             assert found == pytest.approx(float(printed.rstrip("x%")) * unit, abs=slack), system
@@ -65,7 +66,7 @@ def test_the_two_of_the_abstract_to_the_last_digit():
 
 @pytest.mark.skipif(not FIGURES.exists(), reason="the paper's figures are not in the repository")
 def test_the_papers_own_table():
-    found = {}
+    found: dict[str, dict[str, tuple[float, float, float, str]]] = {}
     with FIGURES.open(encoding="utf-8") as file:
         for line in csv.DictReader(file, delimiter="\t"):
             rates = (float(line["Rec-SR"]), float(line["R@1"]), float(line["R@5"]), line["Improve"])
@@ -86,10 +87,14 @@ def rates(*values, n=99):
 
 def test_a_small_base_is_marked_with_the_range_that_it_leaves():
     redial = improvement(rates(0.566, 0.742, 0.884, n=198), rates(0.015, 0.652, 0.788, n=198))
+    assert redial is not None
     assert redial.unstable
+    assert redial.low is not None
+    assert redial.high is not None
     assert redial.low < 5 < redial.mean < 30 < redial.high
     assert improvement_text(redial).startswith("~12.3x [")
     sure = improvement(rates(0.6, 0.6, 0.9), rates(0.5, 0.5, 0.8))
+    assert sure is not None
     assert not sure.unstable
     assert improvement_text(sure).startswith("17.5% [")
 

@@ -19,7 +19,7 @@ OFFER = "How about Heat (1995)?"
 def out(*said: str) -> set[str]:
     """The films that are out after the seeker's messages, the first of them after Heat was offered."""
     texts = [OFFER, said[0], *(text for later in said[1:] for text in ("Hm.", later))]
-    offers = [["heat"], *([] for _ in said[1:])]
+    offers: list[tuple[str, ...]] = [("heat",), *(() for _ in said[1:])]
     return set(TALK.known(state_of("Hi!", *texts, recommended=offers)).out)
 
 
