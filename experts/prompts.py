@@ -166,20 +166,22 @@ def render_strategy(strategy: Strategy) -> str:
     return f"{strategy.name}: {strategy.description}"
 
 
-def render_candidates(candidates: Sequence[Item]) -> str:
+def render_candidates(candidates: Sequence[Item], *, whole_plots: bool = False) -> str:
     """``[1] Heat (1995) | genres: crime, drama | directors: ... | writers: ... | stars: ... | plot: ...``.
 
-    One line an item, best first; what the graph does not tell is left out, and a long plot is cut.
+    One line an item, best first; what the graph does not tell is left out, and a long plot is cut but for
+    ``whole_plots``: an examiner must know whatever may be said.
     """
-    return "\n".join(f"[{number}] {_facts_line(item)}" for number, item in enumerate(candidates, start=1))
+    lines = (_facts_line(item, item.plot if whole_plots else shortened_plot(item)) for item in candidates)
+    return "\n".join(f"[{number}] {line}" for number, line in enumerate(lines, start=1))
 
 
-def _facts_line(item: Item) -> str:
+def _facts_line(item: Item, plot: str) -> str:
     parts = (
         ("genres", ", ".join(item.genres)),
         ("directors", ", ".join(item.directors)),
         ("writers", ", ".join(item.writers)),
         ("stars", ", ".join(item.stars)),
-        ("plot", shortened_plot(item).replace("|", "/")),
+        ("plot", plot.replace("|", "/")),
     )
     return one_line(" | ".join([item.name, *(f"{label}: {text}" for label, text in parts if text)]))

@@ -345,6 +345,26 @@ def test_without_a_learning_system_nothing_is_trained(tmp_path):
     assert plan.trainings == ()
 
 
+def test_an_ablation_may_be_trained_without_the_experts_too(tmp_path):
+    path = written(tmp_path)
+    path.write_text(
+        path.read_text().replace(
+            "[prices.default]",
+            """[systems.no_facts_trained]
+trained_without = true
+set = ['network.without=["fact_retriever"]']
+
+[prices.default]""",
+        )
+    )
+    plan = read_plan(path)
+    planners = {cell.system: cell.planner for cell in plan.cells if cell.seed == 3}
+    assert planners["no_facts"] == planners["rso"] != planners["no_facts_trained"]
+    without = {training.name: training.resolved().network.without for training in plan.trainings}
+    assert without[planners["rso"]] == ()
+    assert without[planners["no_facts_trained"]] == ("fact_retriever",)
+
+
 def test_a_warm_up_alone_plays_no_training_dialogues(tmp_path):
     plan = read_plan(written(tmp_path), ["comparison.reference=sft"], only=["sft"])
     assert [training.reinforced for training in plan.trainings] == [False, False]
@@ -356,6 +376,7 @@ def test_a_warm_up_alone_plays_no_training_dialogues(tmp_path):
     ("override", "message"),
     [
         ("comparison.reference=rsoo", "did you mean rso"),
+        ("comparison.improve_over=rsoo", "did you mean rso"),
         ("comparison.seeds=[1,1]", "seed is named twice"),
         ("comparison.seeds=[]", "comparison.seeds"),
         ("comparison.scenarios=0", "comparison.scenarios"),

@@ -6,13 +6,14 @@ import csv
 import io
 import re
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
 
-from harness.app.evaluation.measures import MEASURES
+from harness.app.evaluation.measures import MEASURES, title_of
 from harness.app.evaluation.persuasion import PersuasionCounts
-from harness.app.grid.comparison.figures import comparison_figures
+from harness.app.grid.comparison.figures import FIGURES, ablations, comparison_figures, of_several_sizes
 from harness.app.grid.comparison.measures import Faults, SystemResult
 from harness.app.grid.comparison.plan import ComparisonFile, DatasetSettings, Paper, Plan, Prices, System, SystemCell
 from harness.app.grid.comparison.results import summarize
@@ -223,6 +224,58 @@ def test_figures_show_what_there_is():
     assert [name for name, _ in comparison_figures(found)] == ["ablations_d", "systems_d"]
     without = comparison({"base": 0.5, "rso": 0.5}, of=plan(dict(list(SYSTEMS.items())[:2])))
     assert [name for name, _ in comparison_figures(without)] == ["systems_d"]
+
+
+def test_fig_5_has_both_modes_and_fig_4_the_reference_beside_systems_of_several_sizes():
+    systems = SYSTEMS | {"retrained": System(group="ablation", trained_without=True)}
+    found = comparison(dict.fromkeys(systems, 0.5), of=plan(systems))
+    assert [row.system for row in ablations(found.rows, "rso")] == ["rso", "ablated"]
+    assert [row.system for row in ablations(found.rows, "rso", trained_without=True)] == ["rso", "retrained"]
+    assert of_several_sizes(found.rows, "rso") == []
+    assert [name for name, _ in comparison_figures(found)] == [
+        "ablations_d",
+        "ablations_trained_without_d",
+        "systems_d",
+    ]
+    whole = plan({name: SYSTEMS[name] for name in ("base", "rso")}, models=("q-7B", "q-14B"))
+    cells = [cell for cell in whole.cells if (cell.system, cell.model) != ("rso", "q-14B")]
+    whole = msgspec.structs.replace(whole, cells=tuple(cells))
+    sized = summarize(whole, {cell.name: result(cell, 0.5) for cell in cells}, {}, world="made up", seconds=1.0)
+    shown = of_several_sizes(sized.rows, "rso")
+    assert [(row.system, row.model) for row in shown] == [("base", "q-7B"), ("base", "q-14B"), ("rso", "q-7B")]
+    drawn = dict(comparison_figures(sized))["scale_d"]
+    assert [panel.get_title() for panel in drawn.axes if panel.get_visible()] == [title_of(name) for name in FIGURES]
+    assert [label.get_text() for label in drawn.axes[0].get_xticklabels()] == ["7B", "14B"]
+
+
+def test_a_cell_of_before_does_not_have_a_measure_and_is_not_compared_by_it():
+    whole = plan()
+    results = {cell.name: result(cell, 0.5) for cell in whole.cells}
+    for found in results.values():
+        if found.system == "base":
+            del found.values["harmed"], found.values["prs_room"]
+        elif (found.system, found.seed) == ("ablated", 0):
+            del found.values["harmed"]
+    rows = rows_of(summarize(whole, results, {}, world="made up", seconds=1.0))
+    for name in ("harmed", "prs"):
+        assert name not in rows["base"].metrics
+        assert name not in rows["base"].differences
+    assert rows["ablated"].metrics["harmed"].n == 80  # of the seeds that have it
+    assert rows["ablated"].differences["harmed"].n == 80
+    assert "measured" in shown(summarize(whole, results, {}, world="made up", seconds=1.0))
+
+
+def test_improve_stands_in_table_v_over_the_system_that_is_named():
+    whole = plan()
+    axes = msgspec.structs.replace(whole.file.comparison, improve_over="base")
+    whole = msgspec.structs.replace(whole, file=msgspec.structs.replace(whole.file, comparison=axes))
+    found = comparison({"base": 0.25, "rso": 0.5, "ablated": 0.5}, of=whole)
+    rows = rows_of(found)
+    assert rows["base"].improve is None
+    assert rows["rso"].improve.mean == pytest.approx(1.0, abs=0.1)
+    assert "Improve." in shown(found)
+    assert "Improve." in latex(found)
+    assert "Improve." not in shown(comparison({"base": 0.25, "rso": 0.5, "ablated": 0.5}))
 
 
 def test_csv_has_every_measure_and_latex_survives_special_characters():

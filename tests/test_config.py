@@ -153,4 +153,5 @@ def test_where_a_model_is_does_not_count_and_which_one_it_is_does() -> None:
     assert operational("models.judge.api_key_env")
     assert not operational("models.default.model")
     assert not operational("models.default.arguments")
+    assert not operational("models.default.environment.port")
     assert not operational("conversation.port")

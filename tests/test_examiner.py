@@ -87,6 +87,18 @@ def test_each_turn_that_speaks_of_an_item_is_checked_against_its_record():
     assert (reading.asked, reading.unreadable) == (5, 0)
 
 
+def test_the_examiner_reads_whole_plots():
+    plot = " ".join(f"word{n}" for n in range(100))
+    graph = KnowledgeGraph.from_items([msgspec.structs.replace(FILMS[0], plot=plot)])
+    title = FILMS[0].name
+    model = FakeChatModel(lambda _: SURE)
+    asker = Examiner(model, graph, labels=True, samples=10, quorum=5, mass_floor=0.05)
+    run_on_fake_clock(lambda: asker.read(episode((f"{title} it is.", (FILMS[0].id,)))))
+    facts = [sections(request)["FACTS"] for request in model.requests if "FACTS" in sections(request)]
+    assert len(facts) == 2  # the true intention, and the message's truth
+    assert all("word99" in one for one in facts)
+
+
 def test_without_a_recommendation_nothing_is_asked_and_all_is_missing():
     (reading,), requests = examine(lambda _: SURE, episode(("Hello.", ()), ("", ())))
     assert requests == []

@@ -87,8 +87,12 @@ def test_an_update_of_160_states_fits_4_gib_and_repeats_itself(roberta: Path, dt
     assert hashes[0] == hashes[1]
 
 
-def test_a_run_of_the_same_seed_repeats_itself(roberta: Path) -> None:
-    found = [play(roberta, DEVICE, "planner.trainable_layers=12") for _ in range(2)]
+PAPER = ("planner.trainable_layers=12", "planner.head=classification", "planner.preferences=true", "planner.facts=true")
+
+
+@pytest.mark.parametrize("wishes", [PAPER, ("planner.trainable_layers=0",)], ids=["the paper's planner", "frozen"])
+def test_a_run_of_the_same_seed_repeats_itself(roberta: Path, wishes: tuple[str, ...]) -> None:
+    found = [play(roberta, DEVICE, *wishes) for _ in range(2)]
     for turns, seconds, digest in found:
         print(f"\nrun of {turns} turns in {seconds:.1f} s, digest {digest[:16]}")
     assert found[0][2] == found[1][2]

@@ -269,6 +269,27 @@ def test_another_commit_goes_on_and_is_said(tmp_path):
     assert sittings.cautions_of_sittings(tmp_path) == []
 
 
+def served_at(url: str) -> Identity:
+    return identity_of(Config(models={"default": Model(backend="openai", model="m", base_url=url)}))
+
+
+def test_a_server_that_moved_is_recorded_and_said_for_nobody_knows_its_model(tmp_path):
+    here, there = served_at("http://127.0.0.1:8000/v1/"), served_at("http://127.0.0.1:8001/v1")
+    assert here.servers == {"default": "http://127.0.0.1:8000/v1"}
+    said = sit_down(tmp_path, here, there, accept_changes=False)
+    assert said == [
+        "from episode 1 on: the model default is reached at http://127.0.0.1:8001/v1, before at "
+        "http://127.0.0.1:8000/v1"
+    ]
+    assert sit_down(tmp_path, here, there, accept_changes=False) == []
+    assert sittings.cautions_of_sittings(tmp_path) == [
+        "a server moved on the way, and nothing tells whether it is the same model: default (episode 1)"
+    ]
+    unknown = msgspec.structs.replace(here, servers=None)  # begun by an older version
+    assert sit_down(tmp_path / "old", unknown, unknown, accept_changes=False) == []
+    assert sittings.differences(unknown, there) == []
+
+
 def test_a_sitting_that_was_cut_short_is_written_anew(tmp_path):
     sit_down(tmp_path, NOW, OTHER_CODE, accept_changes=False)
     path = tmp_path / sittings.SITTINGS

@@ -128,7 +128,7 @@ def test_less_may_be_better_and_what_has_no_interval_is_left_out():
     ]
     assert ranked(sure, less_is_better=True) == [["a"], ["b"]]
     assert ordering_text("turns", [*sure, ("c", None), ("d", Estimate(mean=1.0, low=None, high=None, n=1))]) == (
-        "turns: a > b"
+        "turns: a > b; without interval: c, d"
     )
     assert ordering_text("strategy_entropy", sure) == ""  # neither direction is better
     assert ordering_text("conv_sr", sure[:1]) == ""

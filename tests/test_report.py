@@ -300,7 +300,9 @@ def test_the_world_and_the_intervals_are_named(page: str) -> None:
 
 def test_only_differences_clear_of_zero_are_coloured(tmp_path: Path) -> None:
     shown = render_run(read_record(write_run(tmp_path / "run")))
-    rows = dict(re.findall(r'<tr><th scope="row" title="[^"]+">([^<]+)</th>(.*?)</tr>', shown, re.DOTALL))
+    rows = dict(
+        re.findall(r'<tr(?: class="level")?><th scope="row" title="[^"]+">([^<]+)</th>(.*?)</tr>', shown, re.DOTALL)
+    )
     # Every reward of the last phase is higher by the same amount: a difference, and nothing to make an interval from.
     assert '<td class=""><b>+0.74' in rows["R_1 (Eq. 8)"]
     assert "[all alike]" in rows["R_1 (Eq. 8)"]

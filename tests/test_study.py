@@ -224,3 +224,24 @@ def test_results_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(DataError, match="is not a cell's result"):
         read_result(tmp_path, ArmResult)
+
+
+def test_the_small_file_of_results_makes_the_same_tables_and_other_settings_are_played(
+    done: tuple[Path, str], file: Path, forkery: Forkery, tmp_path: Path
+) -> None:
+    kept = done[0] / "results.json.gz"
+    again = forkery.run("study", file, "--run-dir", tmp_path / "again", "--results", kept, sabotage=INLINE)
+    assert again.wait() == 0, again.said()
+    assert not (tmp_path / "again" / "cells").exists()
+    for name in ("study.md", "effects.svg", "results.json.gz"):  # study.json also has what the file leaves out
+        assert (tmp_path / "again" / name).read_bytes() == (done[0] / name).read_bytes(), name
+    other = forkery.run(
+        "study", file, "--run-dir", tmp_path / "other", "--results", kept, "--only", "fixed",
+        "--set", "conversation.max_turns=2", sabotage=INLINE,
+    )  # fmt: skip
+    assert other.wait() == 0, other.said()
+    assert len(list((tmp_path / "other" / "cells").iterdir())) > 0
+    broken = tmp_path / "broken.json.gz"
+    broken.write_bytes(kept.read_bytes()[:100])
+    refused = forkery.run("study", file, "--results", broken)
+    assert (refused.poll(), refused.errors().count("\n")) == (2, 1)

@@ -255,6 +255,18 @@ def judge_check(
     command.judge_check(file, overrides or [], survey, judge, Console(), as_json=as_json, quiet=quiet)
 
 
+@app.command("distill-judge")
+def distill_judge(
+    run: Annotated[Path, typer.Argument(help="Finished run whose judge's rewards teach.")],
+    out: Annotated[Path, typer.Option(help="New folder of the distilled judge.")],
+) -> None:
+    """A small reward model from a run's rewards, for `reward.distilled`; its error on held-out dialogues is printed."""
+    _look_first(folders=[run])
+    from harness.app.commands import distill_judge as command
+
+    command.distill_judge(run, out, Console())
+
+
 data = typer.Typer(no_args_is_help=True, help="What the configured data hold.")
 app.add_typer(data, name="data")
 
@@ -364,6 +376,10 @@ def study(
     ] = None,
     limit: Limit = None,
     accept_changes: AcceptChanges = False,
+    kept: Annotated[
+        Path | None,
+        typer.Option("--results", help="results.json.gz of an earlier sitting: its cells are not played again."),
+    ] = None,
     dry_run: GridDryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -385,6 +401,7 @@ def study(
             only=only or [],
             limit=limit,
             accept_changes=accept_changes,
+            kept=kept,
             quiet=quiet,
         )
 

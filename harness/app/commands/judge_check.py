@@ -39,7 +39,7 @@ from harness.app.settings.config import Config, Roles
 from harness.app.settings.configfile import load_config
 from harness.app.setup.inputs import read_inputs
 from harness.app.setup.sources import label_source
-from harness.app.setup.wiring import check_models, judge_of, open_models
+from harness.app.setup.wiring import check_models, distilled_judge_of, judge_of, open_models
 from harness.core.errors import ExpertError, InputError
 from harness.core.log.rundir import LOGS
 from harness.core.messages import Dialogue, State, Struct
@@ -98,7 +98,9 @@ def judge_check(
     answers = read_survey(survey) if survey is not None else {}
     name = getattr(config.roles, role)
     alone = msgspec.structs.replace(config, roles=Roles(**dict.fromkeys(Roles.__struct_fields__, name)))
-    check_models(alone)
+    distilled = role == "reward" and bool(config.reward.distilled)
+    if not distilled:
+        check_models(alone)
     inputs = read_inputs(alone)
     told = [dialogue for dialogue in inputs.dialogues if dialogue.outcome is not None and states_of(dialogue)]
     if not told:
@@ -106,6 +108,9 @@ def judge_check(
     progress = Progress(console, quiet=quiet or as_json)
 
     async def main(progress: Progress) -> list[list[float | None]]:
+        if distilled:
+            progress.begin("judge-check", len(told), unit=CONVERSATIONS)
+            return await _readings(distilled_judge_of(config), told, 1, progress)
         with tempfile.TemporaryDirectory(prefix="judge-check-") as logs:
             (Path(logs) / LOGS).mkdir()
             async with open_models(alone, inputs, Path(logs), progress) as models:
@@ -115,6 +120,8 @@ def judge_check(
                 return await _readings(reader, told, config.models[name].max_connections, progress)
 
     found = _checked(told, run_stoppable(lambda _: main(progress), progress, drain_s=0.0), alone, role, answers)
+    if distilled and inputs.taught is not None:
+        found = msgspec.structs.replace(found, model=f"distilled from {inputs.taught.teacher}", mode="linear")
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:

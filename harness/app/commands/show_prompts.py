@@ -38,6 +38,8 @@ class Moment(Struct, frozen=True, kw_only=True):
     candidates: tuple[Item, ...]
     asked: tuple[Strategy, ...] | None
     """What a prompted planner chooses from; None for one that is no language model."""
+    rewarded: bool
+    """Whether a language model gives the rewards."""
     graph: KnowledgeGraph
     query: QueryRule
 
@@ -64,7 +66,10 @@ def show_prompts(target: Path, overrides: list[str], episode: str, turn: int, co
     )
     _say(console, "actor", spoken)
     _say(console, "seeker", build_prompt(moment.scenario, _unanswered(moment.after)))
-    _say(console, "reward", judge_messages("reward", moment.after))
+    if moment.rewarded:
+        _say(console, "reward", judge_messages("reward", moment.after))
+    else:
+        console.print(Text("\n== reward: a distilled judge, which reads the seeker's last words", style="bold"))
     _say(console, "evaluator", judge_messages("evaluator", moment.after))
 
 
@@ -88,6 +93,7 @@ def _played(folder: Path, name: str, turn: int) -> Moment:
         preferences=transition.preferences,
         candidates=tuple(record.items[item] for item in ranked if item in record.items),
         asked=record.strategies if "planner" in record.config.roles_in_use else None,
+        rewarded="reward" in record.config.roles_in_use,
         # Ids of merged records lead to the same item.
         graph=KnowledgeGraph.from_items({item.id: item for item in record.items.values()}.values()),
         query=record.config.network.query,
@@ -123,6 +129,7 @@ def _from_data(file: Path, overrides: list[str], turn: int) -> Moment:
         preferences=played.preferences or "Wants: nothing known yet",
         candidates=inputs.graph.items[: config.network.candidates],
         asked=inputs.strategies if "planner" in config.roles_in_use else None,
+        rewarded="reward" in config.roles_in_use,
         graph=inputs.graph,
         query=config.network.query,
     )

@@ -22,14 +22,16 @@ def study(
     only: Sequence[str] = (),
     limit: int | None = None,
     accept_changes: bool = False,
+    kept: Path | None = None,
     quiet: bool = False,
 ) -> Findings:
     """Play what is not finished, print the table and the claims, write `study.json`, `study.md` and figures.
 
     ``accept_changes``: texts and the scripted world may differ from those that cells were begun with.
+    ``kept``: a `results.json.gz` of an earlier sitting, whose cells are finished.
     Raises `CellsFailed` after the tables where a cell failed, `Interrupted` where it was asked to stop.
     """
-    room = StudyRoom(read_plan(file, overrides, only), console, limit=limit)
+    room = StudyRoom(read_plan(file, overrides, only), console, limit=limit, kept=kept)
     room.check()
     return play(room, run_dir, console, accept_changes=accept_changes, quiet=quiet)
 

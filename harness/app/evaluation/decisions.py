@@ -18,7 +18,8 @@ def world_of(config: Config) -> str:
     by_model: dict[str, list[str]] = {}
     for role, model in roles.items():
         by_model.setdefault(model.model, []).append(role)
-    return "; ".join(f"{name} as {', '.join(names)}" for name, names in by_model.items())
+    said = [f"{name} as {', '.join(names)}" for name, names in by_model.items()]
+    return "; ".join([*said, "a distilled judge as reward"] if config.reward.distilled else said)
 
 
 def decisions_of(config: Config) -> str:
@@ -35,11 +36,13 @@ def decisions_of(config: Config) -> str:
         ]
         parts += ["averaged over dialogues"] if rl.averaged == "dialogues" else []
         parts += ["linear decay"] if rl.decay == "linear" else []
-    samples = "" if reward.mode == "expected" else f" x {reward.samples}"
+    reading = reward.mode if reward.mode == "expected" else f"{reward.mode} x {reward.samples}"
+    if reward.distilled:
+        reading = f"by a model distilled from another judge's scores ({_folder(reward.distilled)})"
     parts += [
         f"T_max {config.conversation.max_turns}",
         f"tau {reward.threshold:g}",
-        f"reward {reward.mode}{samples}",
+        f"reward {reading}",
         f"K {config.network.candidates}",
         f"retriever {config.network.retriever}",
         f"query {config.network.query}",
@@ -63,12 +66,10 @@ def _planner(config: Config) -> str:
     planner = config.planner
     match planner.kind:
         case "encoder":
-            # Show the folder's name, not its path.
-            encoder = planner.encoder.rstrip("/").rpartition("/")[2]
             head = " and a classification head" if planner.head == "classification" else ""
             reads = [name for name, read in (("C1", planner.preferences), ("C2", planner.facts)) if read]
             more = f", which reads {', '.join(reads)}" if reads and planner.trainable_layers else ""
-            return f"{encoder} with {planner.trainable_layers} trained layers{head}{more}"
+            return f"{_folder(planner.encoder)} with {planner.trainable_layers} trained layers{head}{more}"
         case "fixed":
             return f"fixed {planner.strategy}" if planner.strategy else "open-loop schedule"
         case "rule":
@@ -79,7 +80,15 @@ def _planner(config: Config) -> str:
             return planner.kind
 
 
+def _folder(path: str) -> str:
+    """A folder's name without its path."""
+    return path.rstrip("/").rpartition("/")[2]
+
+
 def _evaluator(config: Config) -> str:
-    judge, evaluator = (config.models[name] for name in (config.roles.reward, config.roles.evaluator))
+    evaluator = config.models[config.roles.evaluator]
+    if config.reward.distilled:
+        return f"{evaluator.model} (another judge than the rewards')"
+    judge = config.models[config.roles.reward]
     same = (judge.model, judge.base_url) == (evaluator.model, evaluator.base_url)
     return f"{evaluator.model} ({'the judge with another prompt' if same else 'another model than the judge'})"

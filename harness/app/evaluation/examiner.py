@@ -108,7 +108,9 @@ class Examiner:
             said = render_dialogue(episode.states()[-1].history)
             post = intention_prompt(scenario, title, dialogue=said)
             if "prs" in wanted:
-                record = intention_prompt(scenario, title, facts=render_candidates((self._graph.item(item),)))
+                record = intention_prompt(
+                    scenario, title, facts=render_candidates((self._graph.item(item),), whole_plots=True)
+                )
                 intentions = Intentions(
                     item=item,
                     pre=await ask(INTENTION, intention_prompt(scenario, title), remembered=True),
@@ -120,7 +122,7 @@ class Examiner:
         credibility: list[float | None] = []
         for transition in episode.transitions if "cred" in wanted else ():
             items = spoken_of(transition, self._graph)
-            facts = render_candidates([self._graph.item(one) for one in items])
+            facts = render_candidates([self._graph.item(one) for one in items], whole_plots=True)
             credibility.append(
                 await ask(CREDIBILITY, credibility_prompt(transition.response, facts)) if items else None
             )

@@ -217,8 +217,8 @@ def summary_table(summary: Summary) -> Table:
         shown.add_row(row_title(metric), *cells)
     if summary.labels is not None and any(phase.name == "warmup" for phase in summary.phases):
         nll = summary.labels
-        said = f"{nll.planner:.3f} ({nll.majority:.3f})" + ("" if nll.beaten else "\nnot beaten")
-        shown.add_row("label NLL (majority)", *(said if phase.name == "warmup" else "–" for phase in summary.phases))
+        said = f"{nll.planner:.3f}\n({nll.majority:.3f})" + ("" if nll.beaten else "\nnot beaten")
+        shown.add_row("label NLL\n(majority)", *(said if phase.name == "warmup" else "–" for phase in summary.phases))
     counts = [Text(f"{phase.episodes - phase.errors} ({phase.errors})") for phase in summary.phases]
     if summary.differences:
         counts.append(Text(str(max(difference.n for difference in summary.differences.values()))))

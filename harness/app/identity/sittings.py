@@ -2,8 +2,9 @@
 
 A line is written where something differs from the sitting before: it holds from an episode on, counted by the finished
 episodes that the log had. Where the code differs, the run goes on and says so. Where a text or the world differs, the
-run would mix two experiments: it is refused with the names, or accepted by the user and recorded. The line is on disk
-before the sitting plays, and is no part of the run digest.
+run would mix two experiments: it is refused with the names, or accepted by the user and recorded. Where a model is
+reached at another address, the run goes on and says so: nothing tells whether it is the same model there. The line is
+on disk before the sitting plays, and is no part of the run digest.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from harness.domain.device import CPU, kind_of, name_of
 
 SITTINGS = "sittings.jsonl"
 _SHOWN = 6
+_OWN = "a server of the run's own"
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     """Of Python and the libraries."""
     device: str = CPU
     """Where the planner lives, as `harness.domain.device.name_of` says it."""
+    servers: dict[str, str] | None = None
+    """Model -> address of its server; one that the run starts itself is left out. None in records of older versions."""
 
 
 class Sitting(Struct, frozen=True, kw_only=True):
@@ -50,6 +54,8 @@ class Sitting(Struct, frozen=True, kw_only=True):
     identity: Identity
     accepted: tuple[str, ...] = ()
     """Texts and files of the world that changed and that the user accepted."""
+    moved: tuple[str, ...] = ()
+    """Models that were reached at another address."""
 
 
 def identity_of(config: Config, *, compared: bool = False, baseline: bool = False) -> Identity:
@@ -60,6 +66,7 @@ def identity_of(config: Config, *, compared: bool = False, baseline: bool = Fals
         world=world_of(config),
         versions=versions_now(),
         device=name_of(config.planner.device),
+        servers={name: url.rstrip("/") for name in config.models_in_use if (url := config.models[name].base_url)},
     )
 
 
@@ -90,7 +97,8 @@ def sit_down(folder: Path, first: Identity | None, now: Identity, *, accept_chan
         return []
     episodes = _finished(folder / rundir.EPISODES)
     accepted = changed_texts(before, now) if before is not None else []
-    _append(folder / SITTINGS, Sitting(episodes=episodes, identity=now, accepted=tuple(accepted)))
+    moved = tuple(name for name, _, _ in _moved(before, now)) if before is not None else ()
+    _append(folder / SITTINGS, Sitting(episodes=episodes, identity=now, accepted=tuple(accepted), moved=moved))
     return [f"from episode {episodes + 1} on: {what}" for what in differences(before, now)]
 
 
@@ -139,6 +147,7 @@ def differences(before: Identity | None, now: Identity) -> list[str]:
         said.append(f"other libraries: {', '.join(other)}")
     if before.device != now.device:
         said.append(f"another device of the planner: {before.device} -> {now.device}")
+    said += [f"the model {name} is reached at {there}, before at {here}" for name, here, there in _moved(before, now)]
     changed = changed_texts(before, now)
     if changed:
         said.append(f"other texts or another world, accepted: {', '.join(changed)}")
@@ -146,10 +155,14 @@ def differences(before: Identity | None, now: Identity) -> list[str]:
 
 
 def cautions_of_sittings(folder: Path) -> list[str]:
-    """The caution that the numbers come from more than one set of texts."""
+    """The cautions that the numbers come from more than one set of texts, or from more than one server."""
     later = read_sittings(folder)
     mixed = [f"{_listed(one.accepted)} (episode {one.episodes + 1})" for one in later if one.accepted]
-    return [f"texts or the world changed on the way, and were accepted: {'; '.join(mixed)}"] if mixed else []
+    moved = [f"{', '.join(one.moved)} (episode {one.episodes + 1})" for one in later if one.moved]
+    said = [f"texts or the world changed on the way, and were accepted: {'; '.join(mixed)}"] if mixed else []
+    if moved:
+        said.append(f"a server moved on the way, and nothing tells whether it is the same model: {'; '.join(moved)}")
+    return said
 
 
 def mixed(folders: Iterable[Path]) -> list[str]:
@@ -167,6 +180,18 @@ def shown(code: Code) -> str:
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _moved(before: Identity, now: Identity) -> list[tuple[str, str, str]]:
+    """(model, where it was reached, where it is now) of models whose server is another; none where one is unknown."""
+    if before.servers is None or now.servers is None:
+        return []
+    old, new = before.servers, now.servers
+    return [
+        (name, old.get(name, _OWN), new.get(name, _OWN))
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
 
 
 def _last(folder: Path, first: Identity | None) -> Identity | None:

@@ -87,7 +87,11 @@ def summarize(
         decisions=decisions_of(config),
         readings=readings,
         labels=labels,
-        cautions=(*warnings, *cautions_of_sittings(folder)),
+        cautions=(
+            *([inputs.taught.sentence] if inputs.taught else []),
+            *warnings,
+            *cautions_of_sittings(folder),
+        ),
         seconds=seconds,
         tokens=tokens,
         seed=config.run.seed,

@@ -94,7 +94,8 @@ def _workload(config: Config, scenario: Scenario, films: Sequence[Item]) -> Work
         _add(usage, "actor", episodes, spoken)
         _add(usage, "seeker", episodes, build_prompt(scenario, state.after(turn)))
         state = state.after(turn).answered(_MESSAGE)
-        _add(usage, "reward", episodes, judge_messages("reward", state), _judge_tokens(config))
+        if "reward" in config.roles_in_use:
+            _add(usage, "reward", episodes, judge_messages("reward", state), _judge_tokens(config))
     _add(usage, "evaluator", evaluations, judge_messages("evaluator", state), _judge_tokens(config))
     _add_examiner(usage, config, scenario, films, evaluations, state)
     return Workload(phases=phases, usage=usage)

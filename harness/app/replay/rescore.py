@@ -83,13 +83,18 @@ def rescore(
     found = agreement(readings, run.config.reward.threshold)
     if out is not None:
         out.write_bytes(b"".join(msgspec.json.encode(reading) + b"\n" for reading in readings))
-    model = config.models[getattr(config.roles, judge)]
     console.print(
-        Text(f"old: {run.config.reward.mode}, as logged; new: {judge}, {config.reward.mode}, {model.model}"),
-        soft_wrap=True,
+        Text(f"old: {_how(run.config, 'reward')}, as logged; new: {judge}, {_how(config, judge)}"), soft_wrap=True
     )
     console.print(agreement_table(found, run.config.reward.threshold))
     return found
+
+
+def _how(config: Config, judge: str) -> str:
+    """How a judge is read, and by which model."""
+    if judge == "reward" and config.reward.distilled:
+        return "a model distilled from another judge's scores"
+    return f"{config.reward.mode}, {config.models[getattr(config.roles, judge)].model}"
 
 
 def _read(run: RecordedRun, judge: str, config: Config, folder: Path, progress: Progress) -> list[TwoRewards]:

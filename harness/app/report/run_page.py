@@ -73,6 +73,7 @@ DECISIONS = (
     ("reward.samples", 6, "scores of one reading, mapped from 1..5 to [0, 1]"),
     ("reward.quorum", 6, "readable scores below which a reward is missing"),
     ("reward.mode", 7, "how the judge is read"),
+    ("reward.distilled", 33, "a model distilled from another judge's scores that rewards in the judge's place"),
     ("conversation.max_turns", 8, "turn limit"),
     ("planner.encoder", 11, "text encoder of the planner"),
     ("planner.trainable_layers", 11, "encoder layers that learn; 0: only the head"),
@@ -187,6 +188,7 @@ def _headline(record: RunRecord) -> list[dict[str, Any]]:
             {
                 "title": f"· {floor}" if (floor := floor_of(metric)) else title_of(metric),
                 "note": entry_of(metric).note,
+                "floor": floor,
                 "main": metric in main,
                 "values": values,
                 "difference": difference,
@@ -358,7 +360,7 @@ def _judge(record: RunRecord) -> dict[str, Any]:
         "rewards": rewards,
         "alarms": [(title, alarm) for title, _, r in readings for alarm in r.alarms]
         + [("held-out evaluator", alarm) for alarm in evaluator.alarms],
-        "mode": record.config.reward.mode,
+        "mode": "distilled" if record.config.reward.distilled else record.config.reward.mode,
         "from_samples": any(r.from_samples for _, _, r in readings),
     }
 

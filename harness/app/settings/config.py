@@ -249,6 +249,9 @@ class Reward(Struct, frozen=True, kw_only=True):
     missing: the model wants to say something else, and the small rest means nothing."""
     threshold: Share = 0.75
     """tau: a reward above it ends the conversation."""
+    distilled: str = ""
+    """Folder of a judge that `distill-judge` made from another run's rewards: it rewards in place of the model of
+    ``roles.reward``, whatever ``mode`` says, and never evaluates. For models that are too small to judge."""
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
@@ -310,9 +313,14 @@ class Config(Struct, frozen=True, kw_only=True):
 
     @property
     def roles_in_use(self) -> tuple[str, ...]:
-        """The roles that a model plays; the planner's only where it is a prompted one."""
-        asked = self.planner.kind == "prompted" and "planner" not in self.network.without
-        return tuple(role for role in self.roles.__struct_fields__ if role != "planner" or asked)
+        """The roles that a model plays; the planner's only where it is a prompted one, the reward's where no distilled
+        judge takes its place."""
+        idle = set()
+        if self.planner.kind != "prompted" or "planner" in self.network.without:
+            idle.add("planner")
+        if self.reward.distilled:
+            idle.add("reward")
+        return tuple(role for role in self.roles.__struct_fields__ if role not in idle)
 
     @property
     def learns(self) -> bool:
@@ -333,8 +341,9 @@ DATA_FILES = (
     "data.training_goals_file",
     "data.held_out_goals_file",
     "data.knowledge_graph",
+    "reward.distilled",
 )
-"""Keys that name files or folders of data."""
+"""Keys that name files or folders of data, or of what was made from data."""
 OPERATIONAL = ("run.directory", "budget", "scheduler", "planner.device", "evaluation.measures", *DATA_FILES)
 """Keys and tables that no result depends on: a run may be resumed with other values of them. Of data files the content
 counts, not the place: its SHA-256 is kept and compared beside the config. No dialogue depends on what is measured."""
@@ -348,7 +357,9 @@ OPERATIONAL_OF_MODELS = frozenset(
 
 def operational(key: str) -> bool:
     """Whether a dotted key is one of, or inside one of, `OPERATIONAL`, or one of a model's `OPERATIONAL_OF_MODELS`."""
-    if key.startswith("models.") and key.rpartition(".")[2] in OPERATIONAL_OF_MODELS:
+    table, _, last = key.rpartition(".")
+    # A variable of a server's environment may have any name.
+    if table.startswith("models.") and not table.endswith(".environment") and last in OPERATIONAL_OF_MODELS:
         return True
     return any(key == name or key.startswith(f"{name}.") for name in OPERATIONAL)
 

@@ -133,6 +133,8 @@ def config_from_tree(tree: Mapping[str, Any]) -> Config:
 
 
 def _check_together(config: Config) -> None:
+    if config.roles.evaluator not in config.models and config.roles.evaluator in ("distilled", config.reward.distilled):
+        raise ConfigError("roles.evaluator: a distilled judge only rewards and never evaluates; name a model")
     for role in config.roles_in_use:
         name = getattr(config.roles, role)
         if name not in config.models:

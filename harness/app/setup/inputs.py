@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -26,6 +27,7 @@ from harness.core.messages import Dialogue, LabelledTurn, Scenario, Struct
 from harness.core.seeds import derive
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.strategies import Strategy, strategy_set
+from learner.distilled_judge import Taught, load_distilled
 from simulator.goal_pools import GoalPools
 from simulator.goals import draw_scenarios
 from simulator.personas import PERSONAS
@@ -58,6 +60,8 @@ class Inputs(Struct, frozen=True, kw_only=True):
     """What was dropped, skipped or filled up on the way, one sentence each."""
     files: dict[str, str]
     """Config key -> SHA-256 of the file's content."""
+    taught: Taught | None = None
+    """What the distilled judge that rewards was made from; None where a model judges."""
 
     @property
     def labelled_turns(self) -> tuple[tuple[str, LabelledTurn], ...]:
@@ -72,6 +76,7 @@ def read_inputs(config: Config) -> Inputs:
     _check_scripted_world(config, strategies)
     drawn_by = config.run.seed if config.data.scenario_seed is None else config.data.scenario_seed
     named, (learnt, judged) = sources(config), goal_sources(config)
+    taught = load_distilled(Path(config.reward.distilled))[0] if config.reward.distilled else None
     graph, files = read_graph(config), Readings(config)
     dialogues = files.of(named["label_file"]) if "label_file" in named else ()
     validation = files.of(named["validation_file"]) if "validation_file" in named else ()
@@ -88,6 +93,7 @@ def read_inputs(config: Config) -> Inputs:
         *graph.notes,
         f"held-out goals ({pool} pool): {held_out.report}",
         f"training goals: {training.report}",
+        *([taught.sentence] if taught else []),
     ]
     return Inputs(
         graph=graph,
@@ -103,6 +109,7 @@ def read_inputs(config: Config) -> Inputs:
         popular=_popular(graph, files.of(learnt)),
         notes=tuple(notes),
         files=digests(config),
+        taught=taught,
     )
 
 

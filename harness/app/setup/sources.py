@@ -19,6 +19,7 @@ from harness.core.messages import Dialogue
 from harness.domain.knowledge_graph import KnowledgeGraph
 from harness.domain.splits import refuse_shared
 from harness.domain.strategies import strategy_set
+from learner.distilled_judge import META, WEIGHTS
 from simulator.datasets.inspired import InspiredDataset
 from simulator.datasets.movie_database import load_movie_database
 from simulator.datasets.redial import RedialDataset, load_redial_graph
@@ -144,13 +145,16 @@ def redial_folder(config: Config) -> Path:
 
 
 def digests(config: Config) -> dict[str, str]:
-    """SHA-256 of the configured data files, by config key."""
+    """SHA-256 of the configured data files and of a distilled judge's, by config key."""
     data = config.data
     files = {"data.inspired": data.inspired, "data.knowledge_graph": data.knowledge_graph}
     files |= {f"data.{use}": getattr(data, use) for use in (*TEACH, *JUDGE)}
     if data.redial_dir:
         folder = Path(data.redial_dir)
         files |= {f"data.redial_dir/{name}": str(folder / name) for name in (*_REDIAL_GRAPH, _REDIAL_SPLIT)}
+    if config.reward.distilled:
+        judge = Path(config.reward.distilled)
+        files |= {f"reward.distilled/{name}": str(judge / name) for name in (META, WEIGHTS)}
     return {
         key: hashlib.sha256(Path(path).read_bytes()).hexdigest()
         for key, path in files.items()

@@ -43,11 +43,12 @@ from harness.core.model.ledger import Ledger
 from harness.core.model.llm import OpenAIChat
 from harness.core.model.retry import RetryPolicy
 from harness.core.model.server import ensure_port_free
-from harness.core.seams import ChatModel, Policy, Recommender, Served
+from harness.core.seams import ChatModel, Judge, Policy, Recommender, Served
 from harness.core.seeds import derive
 from harness.domain.device import AUTO, CPU, device_of
 from harness.domain.strategies import Strategy
 from harness.domain.text_encoder import MINILM, Dtype, TextEncoder, load_encoder, use_one_thread
+from learner.distilled_judge import DistilledJudge, load_distilled
 from learner.encoder_policy import EncoderPolicy
 from learner.policy import FixedPolicy, TrainablePolicy, UniformPolicy
 from learner.tabular import TabularPolicy
@@ -239,12 +240,19 @@ class NetworkPlayers:
         return self.ledger.take(episode)
 
 
+def distilled_judge_of(config: Config) -> DistilledJudge:
+    """The judge of ``reward.distilled``; it rewards only. Blocks: its encoder may have to be loaded."""
+    taught, weights = load_distilled(Path(config.reward.distilled))
+    return DistilledJudge(taught, weights, loaded_encoder(taught.encoder, device=CPU))
+
+
 async def judge_of(
     config: Config, role: JudgeRole, served: Served, model: ChatModel, progress: Progress
 ) -> RewardExpert:
     """The judge of a role, read as the config says, or by samples where the server gives no log-probabilities.
 
-    ``model``: what it calls; ``served``: the same or what is below it, which knows what the server can do.
+    ``model``: what it calls; ``served``: the same or what is below it, which knows what the server can do. A distilled
+    judge, which asks no model, is `distilled_judge_of`.
     """
     mode: RewardMode = config.reward.mode
     if mode != "samples" and not (await served.capabilities()).label_logprobs:
@@ -283,9 +291,13 @@ async def open_players(
 
     def in_flight(role: str) -> int:
         """As many calls as the role's model is sent at a time; the rest wait in the inbox, where they are counted."""
+        if role == "reward" and config.reward.distilled:
+            return 1  # it computes in this process
         return config.models[getattr(config.roles, role)].max_connections
 
-    async def judge(role: JudgeRole) -> RewardExpert:
+    async def judge(role: JudgeRole) -> Judge:
+        if role == "reward" and config.reward.distilled:
+            return await trio.to_thread.run_sync(distilled_judge_of, config)
         return await judge_of(config, role, clients[getattr(config.roles, role)], model(role), progress)
 
     without: tuple[str, ...] = config.network.without

@@ -111,7 +111,8 @@ def scale(shown: Sequence[Row], rows: Sequence[Row]) -> Figure:
             for row, size in zip(shown, sizes, strict=True):
                 x = size if by_size else row.metrics.get("recommender_tokens", NOTHING).mean
                 if row.system == system and x is not None and _measured(row, measure):
-                    points.append((x, row.metrics[measure]))
+                    # A little to the side, so that intervals at one size do not cover each other.
+                    points.append((x * (1.0 + 0.02 * place), row.metrics[measure]))
             points.sort(key=lambda point: point[0])
             for x, found in points:
                 if found.low is not None and found.high is not None:
@@ -121,10 +122,15 @@ def scale(shown: Sequence[Row], rows: Sequence[Row]) -> Figure:
             (line,) = panel.plot([x for x, _ in points], means, marker="o", color=series_colour(place), label=title)
             handles.setdefault(title, line)
         if by_size:
+            there = sorted({size for size in sizes if size is not None})
             panel.set_xscale("log")
+            panel.set_xticks(there, [f"{size / 1e9:g}B" for size in there])
+            panel.minorticks_off()
+            panel.set_xlim(0.8 * there[0], 1.25 * there[-1])
         panel.set_xlabel("parameters" if by_size else "recommender's tokens", fontsize=8)
         panel.set_title(title_of(measure), fontsize=10)
-        panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
+        low, high = panel.get_ylim()
+        panel.set_ylim(min(0.0, low), high + 0.06 * (high - min(0.0, low)))
         plain(panel)
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     return figure

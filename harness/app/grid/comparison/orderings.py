@@ -34,9 +34,14 @@ def ranked(found: Iterable[tuple[str, Estimate | None]], *, less_is_better: bool
 
 
 def ordering_text(measure: str, found: Iterable[tuple[str, Estimate | None]]) -> str:
-    """``Conv-SR: A = B > C``; empty where fewer than two systems have an interval, or no direction is better."""
-    entry = entry_of(measure)
+    """``Conv-SR: A = B > C; without interval: D``.
+
+    Empty where fewer than two systems have an interval, or no direction is better.
+    """
+    entry, found = entry_of(measure), list(found)
     groups = ranked(found, less_is_better=entry.better == "less")
     if not entry.better or sum(map(len, groups)) < 2:
         return ""
-    return f"{entry.title}: {' > '.join(' = '.join(group) for group in groups)}"
+    left_out = [name for name, _ in found if all(name not in group for group in groups)]
+    rest = f"; without interval: {', '.join(left_out)}" if left_out else ""
+    return f"{entry.title}: {' > '.join(' = '.join(group) for group in groups)}{rest}"

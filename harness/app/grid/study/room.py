@@ -15,10 +15,11 @@ from harness.app.grid.orders import Order, order_for
 from harness.app.grid.study.cell import ArmResult
 from harness.app.grid.study.figures import draw
 from harness.app.grid.study.findings import Findings, find
+from harness.app.grid.study.kept import RESULTS, Kept, kept_cell, played_with, read_kept, write_kept
 from harness.app.grid.study.plan import Plan, with_schedule
 from harness.app.grid.study.search import search
 from harness.app.grid.study.tables import markdown, note, show
-from harness.app.setup.inputs import read_inputs
+from harness.app.setup.inputs import Inputs, read_inputs
 from harness.app.setup.wiring import check_models, planner_of
 from harness.core.log import rundir
 
@@ -30,10 +31,13 @@ class StudyRoom:
 
     what = "study"
 
-    def __init__(self, plan: Plan, console: Console, *, limit: int | None = None) -> None:
+    def __init__(self, plan: Plan, console: Console, *, limit: int | None = None, kept: Path | None = None) -> None:
+        """``kept``: a file of finished cells that are not played again (`harness.app.grid.study.kept`)."""
         self.plan, self.axes, self.file = plan, plan.file.study, plan.file
         self.limit = limit
         self._console = console
+        self._kept = read_kept(kept) if kept is not None else Kept()
+        self._inputs: dict[bytes, Inputs] = {}
 
     @property
     def planned(self) -> Sequence[Cell]:
@@ -51,15 +55,19 @@ class StudyRoom:
         return [(cell, order_for("study", cell, folder / CELLS / cell.name, limit=self.limit)) for cell in cells]
 
     def finished(self, cell: Cell, order: Order) -> bool:
-        return self._result(Path(order.directory)) is not None
+        return self._result(cell, Path(order.directory)) is not None
 
     def report(self, folder: Path, failures: Mapping[str, str], seconds: float, console: Console) -> Findings:
         """Write `study.json`, `study.md` and figures; print the table and the claims."""
-        read = [self._result(folder / CELLS / cell.name) for cell in self.plan.cells if cell.name not in failures]
-        results = [result for result in read if result is not None]
+        schedules = self._schedules(folder / SCHEDULES)
+        cells = [with_schedule(cell, schedules) for cell in self.plan.cells if cell.name not in failures]
+        read = [(cell, self._result(cell, folder / CELLS / cell.name)) for cell in cells]
+        results = [result for _, result in read if result is not None]
         tested = self.plan.config(self.axes.tested)
         findings = find(self.plan, results, world=world_of(tested), decisions=decisions_of(tested))
         rundir.write_atomically(folder / STUDY, msgspec.json.format(msgspec.json.encode(findings), indent=1))
+        here = {c.name: kept_cell(c, self._files(c), result) for c, result in read if result is not None}
+        write_kept(folder / RESULTS, (self._kept.cells | here).items(), self._kept.schedules | schedules)
         if results:
             rundir.write_atomically(folder / TABLES, markdown(self.plan, findings).encode())
             draw(self.plan, results, read_inputs(tested).strategies, findings.world, folder)
@@ -68,13 +76,25 @@ class StudyRoom:
             console.print(Text(f"{folder / STUDY}, {TABLES} and figures beside it"), soft_wrap=True)
         return findings
 
-    def _result(self, directory: Path) -> ArmResult | None:
-        return finished(directory, ArmResult, self.axes.scenarios, self.limit)
+    def _result(self, cell: Cell, directory: Path) -> ArmResult | None:
+        if directory.exists() or (known := self._kept.cells.get(cell.name)) is None:
+            return finished(directory, ArmResult, self.axes.scenarios, self.limit)
+        if len(known.result.scenarios) != min(self.limit or self.axes.scenarios, self.axes.scenarios):
+            return None
+        return known.result if known.played_with == played_with(cell, self._files(cell)) else None
+
+    def _files(self, cell: Cell) -> Mapping[str, str]:
+        config = cell.resolved()
+        source = msgspec.json.encode((config.data, config.evaluation, config.rl, config.conversation))
+        if source not in self._inputs:
+            self._inputs[source] = read_inputs(config)
+        return self._inputs[source].files
 
     def _schedules(self, path: Path) -> dict[str, tuple[str, ...]]:
         """Searched for once and kept in the directory."""
         wanted = {cell.search for cell in self.plan.cells if cell.search}
-        known = rundir.read_if_there(path, dict[str, tuple[str, ...]], "a study's schedules") or {}
+        read = rundir.read_if_there(path, dict[str, tuple[str, ...]], "a study's schedules")
+        known = self._kept.schedules | (read or {})
         if wanted - known.keys():
             config = self.plan.config(self.axes.tested)
 
