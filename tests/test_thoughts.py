@@ -38,7 +38,7 @@ def test_every_kind_of_mark(opens: str, closes: str) -> None:
 
 
 def test_a_tag_closed_in_itself_holds_nothing() -> None:
-    assert without_thoughts("<think/>Hello!") == ("Hello!", False)
+    assert without_thoughts("<think/>Hello!") == without_thoughts("<think/ >Hello!") == ("Hello!", False)
     assert without_thoughts("Hello <think /> there!") == ("Hello  there!", False)
     assert without_thoughts(f"<think>a <think/> {SECRET}</think>Hello!") == ("Hello!", True)
 
@@ -108,6 +108,7 @@ def test_nothing_is_made_up_and_a_second_look_finds_no_open_thought(parts: list[
         ("<longcat_think>", "</longcat_think>"),
         ("<thought_process>", "</thought_process>"),
         ("<cot>", "</cot>"),
+        ("<reasoning_content>", "</reasoning_content>"),
         ("< think >", "</ think >"),
         ("<|think|>", "<|/think|>"),
     ],

@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 
 _NAMES = (
-    "think|thinking|thought|thoughts|reason|reasoning|reflection|analysis|scratchpad|antthinking|seed:think"
+    "think|thinking|thought|thoughts|reason|reasoning|reasoning_content|reflection|analysis|scratchpad|antthinking|seed:think"
     "|inner_monologue|internal_monologue|longcat_think|thought_process|chain_of_thought|cot"
 )
 _LITERAL = {
@@ -39,7 +39,7 @@ _LITERAL = {
 }
 """Mark -> its kind and whether it closes: Kimi, Sky-T1, Command A, MedGemma, Gemma 4."""
 _TAG = re.compile(
-    rf"(?:<|&lt;)\|?\s*(?P<slash>/?)\s*(?P<name>(?i:{_NAMES}))(?P<rest>\s(?:(?!&gt;)[^<>|])*)?(?P<empty>/?)\|?(?:>|&gt;)"
+    rf"(?:<|&lt;)\|?\s*(?P<slash>/?)\s*(?P<name>(?i:{_NAMES}))(?P<rest>\s(?:(?!&gt;)[^<>|])*)?(?P<empty>/?)\s*\|?(?:>|&gt;)"
     rf"|\[(?P<bar>/?)(?P<kind>(?i:think|thinking|thought|thoughts|reasoning))\]|"
     + "|".join(re.escape(mark) for mark in _LITERAL)
 )
