@@ -9,12 +9,20 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from harness.app.grid.comparison.estimate import ASSUMED, NO_RATE, RATE, stages, stages_table
 from harness.app.grid.comparison.plan import read_plan
 from harness.app.grid.comparison.rating_sheet import KEY, Agreement, KeyEntry, agreement, read_sheet
 from harness.app.grid.comparison.results import Comparison
 from harness.app.grid.comparison.room import ComparisonRoom
 from harness.app.grid.play import describe, play
+from harness.app.settings.configfile import missing_data
+from harness.app.setup.inputs import read_inputs
 from harness.core.errors import InputError
+
+MISSING = (
+    "These data are not here; the comparison needs them in these places, or others by --set KEY=PATH. The estimate is "
+    "made with films of usual length."
+)
 
 
 def compare(
@@ -40,10 +48,28 @@ def compare(
 
 
 def dry_run(file: Path, overrides: list[str], console: Console, *, only: Sequence[str], limit: int | None) -> None:
-    """Print what would be played; no model is called and nothing is written."""
-    room = ComparisonRoom(read_plan(file, overrides, only), limit=limit)
-    room.check()
+    """Print what would be played, and what it asks for; no model is called and nothing is written.
+
+    Where files of data are missing it says which, and estimates with made-up films.
+    """
+    plan = read_plan(file, overrides, only)
+    room = ComparisonRoom(plan, limit=limit)
+    configs = {cell.dataset: cell.resolved() for cell in reversed(plan.cells)}
+    missing = dict.fromkeys(pair for config in configs.values() for pair in missing_data(config))
+    room.check_shares()
+    if not missing:
+        room.check()
     describe(room, console)
+    for title, why in plan.left_out.items():
+        console.print(Text(f"not played: {title} ({why})"), soft_wrap=True)
+    inputs = {name: None if missing else read_inputs(config) for name, config in configs.items()}
+    scenarios, rate = min(limit or room.axes.scenarios, room.axes.scenarios), room.axes.tokens_per_s
+    console.print(stages_table(stages(plan, scenarios, inputs), rate))
+    console.print(Text(f"{ASSUMED} {RATE.format(rate=rate) if rate else NO_RATE}"), soft_wrap=True)
+    if missing:
+        console.print(Text(MISSING), soft_wrap=True)
+        for key, path in missing:
+            console.print(Text(f"  {key}: {path}"), soft_wrap=True)
 
 
 def agree(sheet: Path, folder: Path, console: Console) -> dict[str, Agreement]:

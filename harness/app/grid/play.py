@@ -31,7 +31,7 @@ from harness.app.grid.cell import Cell, refuse_other_cell, refuse_other_pool, ta
 from harness.app.grid.engine import LocalEngine
 from harness.app.grid.orders import Answer, Done, Engine, Order
 from harness.app.identity.sittings import mixed
-from harness.app.settings.config import Model
+from harness.app.settings.config import Config, Model
 from harness.app.settings.configfile import config_from_tree
 from harness.app.setup.inputs import Inputs, pool_digest, read_inputs
 from harness.app.setup.servers import open_server
@@ -237,14 +237,15 @@ def _by_servers(orders: Sequence[Order]) -> list[tuple[dict[str, Model], list[Or
     """Orders that share the servers which are started here, together; in their order."""
     groups: dict[bytes, tuple[dict[str, Model], list[Order]]] = {}
     for order in orders:
-        config = config_from_tree(order.cell["config"])
-        models = {name: config.models[name] for name in config.models_in_use if _is_shared(config.models[name])}
+        models = shared_models(config_from_tree(order.cell["config"]))
         groups.setdefault(msgspec.json.encode(models, order="sorted"), (models, []))[1].append(order)
     return list(groups.values())
 
 
-def _is_shared(model: Model) -> bool:
-    return not model.base_url and model.backend != "scripted"
+def shared_models(config: Config) -> dict[str, Model]:
+    """The models of a cell whose servers are started once, for all cells that use just these."""
+    used = {name: config.models[name] for name in config.models_in_use}
+    return {name: model for name, model in used.items() if not model.base_url and model.backend != "scripted"}
 
 
 async def _open_servers(

@@ -70,8 +70,25 @@ def workload_without_data(config: Config) -> Workload:
     return _workload(config, _SCENARIO, (_FILM,) * config.network.candidates)
 
 
+def usage_of(
+    config: Config, inputs: Inputs | None, *, held_out: int, training: int, calls_a_turn: int | None = None
+) -> dict[str, Usage]:
+    """Role -> calls and tokens of a part of a run: so many dialogues that are evaluated, and that train.
+
+    Args:
+        config: of the part; what it measures is asked about every evaluated dialogue.
+        inputs: its data; None where they are not here.
+        held_out: evaluated dialogues.
+        training: dialogues of RL.
+        calls_a_turn: of a system that stands in the network's place, each about as long as the actor's; None: RSO.
+    """
+    scenario, films = _SCENARIO, (_FILM,) * config.network.candidates
+    if inputs is not None:
+        scenario, films = inputs.held_out[0], inputs.graph.items
+    return _usage(config, scenario, films, held_out, training, calls_a_turn)
+
+
 def _workload(config: Config, scenario: Scenario, films: Sequence[Item]) -> Workload:
-    strategies = strategy_set(config.data.labels)
     stages = {"before": config.evaluation.dialogues}
     if config.learns:
         stages["warmup"] = config.evaluation.dialogues
@@ -79,26 +96,38 @@ def _workload(config: Config, scenario: Scenario, films: Sequence[Item]) -> Work
         stages |= {TRAIN: config.training_episodes, "rl": config.evaluation.dialogues}
     phases = {name: count for name, count in stages.items() if name in (TRAIN, *config.evaluation.phases)}
     episodes = sum(phases.values())
-    evaluations = episodes - phases.get(TRAIN, 0)
+    training = phases.get(TRAIN, 0)
+    return Workload(phases=phases, usage=_usage(config, scenario, films, episodes - training, training, None))
+
+
+def _usage(
+    config: Config,
+    scenario: Scenario,
+    films: Sequence[Item],
+    evaluations: int,
+    training: int,
+    calls_a_turn: int | None,
+) -> dict[str, Usage]:
+    strategies, episodes, network = strategy_set(config.data.labels), evaluations + training, calls_a_turn is None
     usage: dict[str, Usage] = {}
     state = State(episode="", seed=0, max_turns=config.conversation.max_turns, opening=_MESSAGE)
     turn = Turn(strategy="credibility", preferences=_PREFERENCES, response=_MESSAGE)
     _add(usage, "seeker", episodes, build_prompt(scenario, State(episode="", seed=0, max_turns=1)))
     candidates = films[: config.network.candidates]
     for _ in range(config.conversation.max_turns):
-        if "planner" in config.roles_in_use:
+        if network and "planner" in config.roles_in_use:
             _add(usage, "planner", episodes, planner_messages(state, strategies))
-        if "preference_reasoner" not in config.network.without:
+        if network and "preference_reasoner" not in config.network.without:
             _add(usage, "preference_reasoner", episodes, reasoner_messages(state))
         spoken = actor_messages(state, strategy=strategies[0], preferences=_PREFERENCES, candidates=candidates)
-        _add(usage, "actor", episodes, spoken)
+        _add(usage, "actor", episodes * (1 if calls_a_turn is None else calls_a_turn), spoken)
         _add(usage, "seeker", episodes, build_prompt(scenario, state.after(turn)))
         state = state.after(turn).answered(_MESSAGE)
         if "reward" in config.roles_in_use:
             _add(usage, "reward", episodes, judge_messages("reward", state), _judge_tokens(config))
     _add(usage, "evaluator", evaluations, judge_messages("evaluator", state), _judge_tokens(config))
     _add_examiner(usage, config, scenario, films, evaluations, state)
-    return Workload(phases=phases, usage=usage)
+    return usage
 
 
 def _add_examiner(

@@ -82,6 +82,9 @@ class Model(Struct, frozen=True, kw_only=True):
     """``vllm``: the Python that has vLLM; empty for the environment's ``RSO_VLLM_PYTHON``, else the harness's own."""
     arguments: tuple[str, ...] = ()
     """``vllm``: extra arguments of its server."""
+    gpu_share: Share = 0.0
+    """``vllm``: share of one GPU's memory that its server takes; 0: vLLM's own default. Servers that are up together,
+    and the planner, must fit one GPU."""
     environment: dict[str, str] = {}
     """Extra environment variables of a server that the harness starts."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
@@ -350,7 +353,10 @@ counts, not the place: its SHA-256 is kept and compared beside the config. No di
 
 
 OPERATIONAL_OF_MODELS = frozenset(
-    ("base_url", "port", "python", "api_key_env", "timeout_s", "startup_s", "retry_s", "max_connections", "restarts")
+    {
+        *("base_url", "port", "python", "gpu_share", "api_key_env", "timeout_s", "startup_s", "retry_s"),
+        *("max_connections", "restarts"),
+    }
 )
 """Keys of every ``[models.NAME]`` that say where a model is and how it is reached, not which model it is."""
 

@@ -64,14 +64,28 @@ _OTHER_VERBS = {"comparison": "compare", "study": "study"}
 """Tables that no experiment has, and the verb whose files they are in."""
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read an experiment file and ``key=value`` overrides; `ConfigError` names the key, `InputError` the file."""
+def load_config(path: Path, overrides: Sequence[str] = (), models: Mapping[str, Any] | None = None) -> Config:
+    """Read an experiment file and ``key=value`` overrides; `ConfigError` names the key, `InputError` the file.
+
+    ``models``: [models.NAME] of another file, put over the experiment's and under the overrides.
+    """
     tree = read_toml(path, "experiment file")
     for table, verb in _OTHER_VERBS.items():
         if isinstance(tree.get(table), dict):
             raise ConfigError(f"{path} is the file of a {table}: python -m harness {verb} {path}")
     _resolve_paths(tree, path.resolve().parent)
-    return config_from_tree(overridden(tree, overrides))
+    merged: dict[str, Any] = {}
+    _merge(merged, tree)
+    if models:
+        _merge(merged, {"models": models})
+    return config_from_tree(overridden(merged, overrides))
+
+
+def resolved_models(models: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """[models.NAME] of a file in ``folder``, its relative paths resolved."""
+    tree: dict[str, Any] = {"models": {name: dict(entry) for name, entry in models.items()}}
+    _resolve_paths(tree, folder)
+    return dict(tree["models"])
 
 
 def refuse_missing_paths(config: Config, *, data: bool = True) -> None:
@@ -144,6 +158,10 @@ def _check_together(config: Config) -> None:
         if model.backend == "openai" and not model.base_url:
             raise ConfigError(f"models.{name}.base_url: the openai backend needs the server's address")
         _refuse_secrets(name, model)
+        if model.gpu_share and any(one.startswith("--gpu-memory-utilization") for one in model.arguments):
+            raise ConfigError(
+                f"models.{name}.gpu_share: --gpu-memory-utilization stands in the arguments, too; keep one"
+            )
     if config.reward.quorum > config.reward.samples:
         raise ConfigError(
             f"reward.quorum: {config.reward.quorum} is more than reward.samples = {config.reward.samples}"

@@ -33,3 +33,7 @@ DIFFERS: Mapping[str, str] = {
     "of marks, a critic at temperature 0; our graphs have no ratings or reviews for social proof",
 }
 """By the same names: how a system differs from its source, for the note below a comparison's tables."""
+
+CALLS_A_TURN: Mapping[str, int] = {"prompted": 1, "intercrs": 1, "pccrs": 3}
+"""By the same names: about how many calls of its model a turn takes, for estimates. PCCRS's explanations take four (a
+pick, strategies, a text, a critic), its other turns one."""

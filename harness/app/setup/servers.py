@@ -19,6 +19,7 @@ import trio
 from harness.app.console.progress import Progress
 from harness.app.settings.config import Config, Model
 from harness.app.setup import packaged_model
+from harness.app.setup.gpu import MEMORY_FLAG
 from harness.core.errors import InputError, RunStopped
 from harness.core.log.rundir import LOGS
 from harness.core.model.server import announced, free_port, healthy, server_process
@@ -82,6 +83,8 @@ def vllm_command(model: Model, port: int, weights: str) -> list[str]:
         "--generation-config": "vllm",
         "--structured-outputs-config": '{"backend":"xgrammar","disable_any_whitespace":true}',
     }
+    if model.gpu_share:
+        options[MEMORY_FLAG] = f"{model.gpu_share:g}"
     flags = ["--enable-prompt-tokens-details", *(word for option in options.items() for word in option)]
     python = packaged_model.server_python(model)
     return [python, "-m", "vllm.entrypoints.openai.api_server", *flags, *model.arguments]

@@ -32,6 +32,7 @@ from harness.app.settings.config import IEVALM_DEPTH, Config, Model
 from harness.app.settings.config import Planner as PlannerConfig
 from harness.app.setup.baselines import BASELINES
 from harness.app.setup.collector import seldom_collected
+from harness.app.setup.gpu import refuse_overfull
 from harness.app.setup.inputs import Inputs, episode_seed
 from harness.app.setup.rule_policy import RulePolicy
 from harness.app.setup.servers import open_server
@@ -175,8 +176,9 @@ def client_of(name: str, model: Model, base_url: str) -> OpenAIChat:
 
 
 def check_models(config: Config) -> None:
-    """`InputError` where a used model cannot be reached (no key, a port in use, no Python for its server), or where
-    the planner's device is not there."""
+    """`InputError` where a used model cannot be reached (no key, a port in use, no Python for its server), where
+    servers and planner do not fit one GPU, or where the planner's device is not there."""
+    refuse_overfull(config)
     device_of(config.planner.device)
     for name in config.models_in_use:
         model = config.models[name]

@@ -99,7 +99,7 @@ def bars(shown: Sequence[Row], rows: Sequence[Row]) -> Figure:
 
 def scale(shown: Sequence[Row], rows: Sequence[Row]) -> Figure:
     """One panel a measure, over the size of the model where every model's name tells it, else over its tokens."""
-    sizes = [size_of(row.model) for row in shown]
+    sizes = [size_of(row.model) or size_of(row.served) for row in shown]
     by_size = all(size is not None for size in sizes)
     deep = -(-len(_shown(shown)) // ACROSS)
     figure = figure_of(2.6 * ACROSS + 1.2, 2.4 * deep + 0.8)

@@ -18,8 +18,8 @@ from msgspec import Meta
 from harness.app.grid.axes import Axes, check_known, check_names, config_at, kept, read_grid_file
 from harness.app.grid.cell import Cell
 from harness.app.identity.sittings import Identity, identity_of
-from harness.app.settings.config import Config, Name, operational, settings
-from harness.app.settings.configfile import load_config
+from harness.app.settings.config import Config, Name, NonNegative, operational, settings
+from harness.app.settings.configfile import load_config, resolved_models
 from harness.app.setup.baselines import BASELINES
 from harness.core.errors import ConfigError
 from harness.core.messages import Struct
@@ -39,6 +39,8 @@ class Paper(Axes, frozen=True, kw_only=True):
     """Names of models that play the recommender, one row each (Fig. 4); empty: the experiment's actor."""
     improve_over: str = ""
     """The system over which the column Improve. of Table V is computed; empty: the table has no such column."""
+    tokens_per_s: NonNegative = 0.0
+    """Tokens that a server reads and writes a second, for the estimate of hours; 0: none is made."""
 
 
 class System(Struct, frozen=True, kw_only=True):
@@ -59,6 +61,8 @@ class System(Struct, frozen=True, kw_only=True):
     """Whether the experts that ``network.without`` takes away are missing when the planner is trained, too. False: they
     are taken from the planner that was trained with all of them (Fig. 5 has both kinds apart)."""
     set: tuple[str, ...] = ()
+    left_out: str = ""
+    """Why this row is not played, in a few words; it then stands in the tables with this and without numbers."""
 
 
 class DatasetSettings(Struct, frozen=True, kw_only=True):
@@ -82,6 +86,8 @@ class ComparisonFile(Struct, frozen=True, kw_only=True):
     comparison: Paper
     systems: dict[str, System]
     datasets: dict[str, DatasetSettings]
+    models: dict[str, dict[str, Any]] = {}
+    """``[models.NAME]``, put over those of every experiment, key by key."""
     prices: dict[str, Prices] = {}
 
 
@@ -129,6 +135,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     def title(self, system: str) -> str:
         return self.file.systems[system].title or system
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Title -> why, of the rows that are not played."""
+        return {self.title(name): one.left_out for name, one in self.file.systems.items() if one.left_out}
+
 
 def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Plan:
     """Read, resolve and check a comparison file; `ConfigError` names the key, `InputError` the file.
@@ -142,10 +153,11 @@ def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = (
     systems = kept(file.systems, only, tuple(filter(None, (axes.reference, axes.improve_over))), "system")
     cells: list[SystemCell] = []
     trainings: dict[str, Training] = {}
+    models = resolved_models(file.models, folder)
     for dataset, source in file.datasets.items():
-        base = load_config(folder / source.experiment, (*axes.set, *source.set, *shared))
+        base = load_config(folder / source.experiment, (*axes.set, *source.set, *shared), models)
         for name, system in systems.items():
-            for model in system.models or axes.models or (base.roles.actor,):
+            for model in () if system.left_out else system.models or axes.models or (base.roles.actor,):
                 for seed in axes.seeds:
                     config = config_at(
                         base,
@@ -199,9 +211,13 @@ def _check(file: ComparisonFile, path: Path) -> None:
     if not file.systems or not file.datasets:
         raise ConfigError(f"{path}: a comparison needs at least one [systems.NAME] and one [datasets.NAME]")
     for name, system in file.systems.items():
-        if system.kind != RSO and system.kind not in BASELINES:
+        if not system.left_out and system.kind != RSO and system.kind not in BASELINES:
             raise ConfigError(f"systems.{name}.kind: {system.kind!r} is none of: {RSO}, {', '.join(BASELINES)}")
     check_names((*file.systems, *file.datasets), "systems and datasets")
     check_known("comparison.reference", file.comparison.reference, file.systems, "system")
+    if file.systems[file.comparison.reference].left_out:
+        raise ConfigError(
+            f"comparison.reference: {file.comparison.reference} is left out, and all are compared with it"
+        )
     if file.comparison.improve_over:
         check_known("comparison.improve_over", file.comparison.improve_over, file.systems, "system")

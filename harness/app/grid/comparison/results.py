@@ -46,6 +46,8 @@ class Row(Struct, frozen=True, kw_only=True):
     title: str
     group: str
     model: str
+    served: str = ""
+    """What that model's server serves: ``Qwen/Qwen2.5-7B-Instruct``; empty in results of older versions."""
     dataset: str
     seeds: tuple[int, ...]
     """Of the cells that finished."""
@@ -95,6 +97,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     groups: tuple[Group, ...]
     notes: tuple[str, ...] = ()
     """How systems differ from their sources, and what a scripted world decides for them."""
+    left_out: dict[str, str] = {}
+    """Title -> why, of rows of the file that are not played."""
 
 
 def summarize(
@@ -125,6 +129,7 @@ def summarize(
         rows=tuple(rows),
         groups=tuple(groups),
         notes=_notes(plan, world),
+        left_out=plan.left_out,
     )
 
 
@@ -178,6 +183,7 @@ def _row(
         title=plan.title(first.system),
         group=plan.file.systems[first.system].group,
         model=first.model,
+        served=_served(first),
         dataset=first.dataset,
         seeds=tuple(result.seed for result in found),
         dialogues=dialogues,
@@ -194,6 +200,11 @@ def _row(
     )
 
 
+def _served(cell: SystemCell) -> str:
+    model = cell.resolved().models.get(cell.model)
+    return model.model if model is not None else ""
+
+
 def _estimates(tables: Mapping[str, Table]) -> dict[str, Estimate]:
     """Of every measure that is shown: those that were taken, and the ratios of two of them."""
     found = {name: estimate_two_way(table, scale_of(name)) for name, table in tables.items() if name not in PARTS}
@@ -206,7 +217,7 @@ def _estimates(tables: Mapping[str, Table]) -> dict[str, Estimate]:
 def _notes(plan: Plan, world: str) -> tuple[str, ...]:
     titles: dict[str, list[str]] = {}
     for name, system in plan.file.systems.items():
-        if system.kind != RSO:
+        if system.kind != RSO and not system.left_out:
             titles.setdefault(system.kind, []).append(plan.title(name))
     return tuple(notes({kind: ", ".join(named) for kind, named in titles.items()}, scripted=world == SCRIPTED))
 

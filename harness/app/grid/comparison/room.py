@@ -23,6 +23,7 @@ from harness.app.grid.comparison.rating_sheet import KEY, SHEET, draw_sheet
 from harness.app.grid.comparison.results import Comparison, summarize
 from harness.app.grid.comparison.tables import by_ievalm, groups_csv, latex, main_tables, orderings, rows_csv
 from harness.app.grid.orders import Order, order_for
+from harness.app.setup.gpu import refuse_overfull
 from harness.app.setup.inputs import read_inputs
 from harness.app.setup.wiring import check_models
 from harness.core.errors import InputError
@@ -58,13 +59,19 @@ class ComparisonRoom:
         return (*self.plan.trainings, *self.plan.cells)
 
     def check(self) -> None:
-        """Data, keys, ports and checkpoints, before a directory is made or a model is called."""
+        """Data, shares of the GPU, keys, ports and checkpoints, before a directory is made or a model is called."""
+        self.check_shares()
         for cell in {cell.dataset: cell for cell in self.plan.cells}.values():
             read_inputs(cell.resolved())
         for cell in self.plan.cells:
             check_models(cell.resolved())
             if cell.planner and Path(cell.planner).is_absolute():
                 checkpoint_of(Path(cell.planner), cell.stage)
+
+    def check_shares(self) -> None:
+        """`InputError` where the servers of one cell do not fit one GPU beside the planners of all processes."""
+        for cell in self.plan.cells:
+            refuse_overfull(cell.resolved(), planners=self.axes.processes)
 
     def steps(self, folder: Path) -> Sequence[tuple[Cell, Order]]:
         names = {training.name for training in self.plan.trainings}
@@ -86,6 +93,7 @@ class ComparisonRoom:
     def report(self, folder: Path, failures: Mapping[str, str], seconds: float, console: Console) -> Comparison:
         """Write `comparison.json`, CSV, LaTeX and figures; print the tables."""
         plan, over = self.plan, self.axes.improve_over
+        over = "" if over and plan.file.systems[over].left_out else over
         read = {cell.name: self._result(folder / CELLS / cell.name) for cell in plan.cells if cell.name not in failures}
         results = {name: result for name, result in read.items() if result is not None}
         comparison = summarize(plan, results, failures, world=world_of(plan.cells[0].resolved()), seconds=seconds)
