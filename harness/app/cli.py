@@ -469,6 +469,20 @@ def report(
 
 
 @app.command()
+def paper(
+    directories: Annotated[
+        list[Path], typer.Argument(help="Comparison directories; the first that has a row counts for it.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Write the page here instead of into the first directory.")] = None,
+) -> None:
+    """The paper's Tables II to V and Figures 3 to 6 from comparisons: a page and LaTeX, and what differs from it."""
+    _look_first(folders=directories)
+    from harness.app.commands import paper as command
+
+    command.paper(directories, out, Console())
+
+
+@app.command()
 def faults(
     rows: Annotated[list[int] | None, typer.Argument(help="Rows of the reliability list; all by default.")] = None,
 ) -> None:
