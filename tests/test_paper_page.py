@@ -21,7 +21,7 @@ from harness.app.grid.comparison.results import Comparison, Row
 from harness.app.report import published
 from harness.app.report.paper_page import TABLE_IV, TABLE_V, ablations, latex, table
 from harness.app.report.paper_record import read_played
-from harness.app.report.paper_settings import MODEL, STATED, differing, quantized
+from harness.app.report.paper_settings import MODEL, STATED, differing, other_goals, quantized
 from harness.app.settings.config import Config, Model, settings
 from harness.app.settings.configfile import PRESETS, config_from_tree
 from harness.core.errors import InputError
@@ -72,29 +72,27 @@ def test_rows_stand_in_the_papers_order_and_empty_ones_say_why(tmp_path):
     )
     found = dict(table(played, TABLE_IV, "table4"))
     assert list(found) == list(published.SYSTEMS)
-    (why, values), (other, _) = found["RSO"]
-    assert why == ""
-    assert other == "not played: no comparison of REDIAL is given"
-    assert [value.paper for value in values] == ["3.8788", "1.0000", "3.8333", "0.9798", "0.9979"]
-    assert values[3].ours.mean == 0.5
-    assert values[0].ours is None
-    assert values[0].why == "not measured"
-    assert found["UniCRS"][0][0] == "not played: needs `train-crs`"
-    assert found["LlamaCRS"][0][0] == "not played, or not finished"
-    assert all(value.ours is None for value in found["BARCOR"][0][1])
+    here, there = found["RSO"][:5], found["RSO"][5:]
+    assert [value.paper for value in here] == ["3.8788", "1.0000", "3.8333", "0.9798", "0.9979"]
+    assert here[3].ours == of(0.5, 0.25, 0.75)
+    assert (here[0].ours, here[0].why) == (None, "not measured")
+    assert {value.why for value in there} == {"not played: no comparison of REDIAL is given"}
+    assert found["UniCRS"][0].why == "not played: needs `train-crs`"
+    assert found["LlamaCRS"][0].why == "not played, or not finished"
+    assert all(value.ours is None and value.why for value in found["BARCOR"])
 
 
 def test_a_measure_without_a_value_is_no_number(tmp_path):
     nothing = row("rso", "RSO", metrics={"wi": of(None, n=0)})
     found = dict(table(read_played([written(tmp_path / "c", nothing)]), TABLE_IV, "table4"))
-    assert found["RSO"][0][1][0].why == "no dialogue has a value"
+    assert found["RSO"][0].why == "no dialogue has a value"
 
 
 def test_the_first_directory_that_has_a_row_counts(tmp_path):
     other = row("rso", "RSO", metrics={"conv_sr": of(1.0)})
     folders = [written(tmp_path / "a", row("rso", "RSO")), written(tmp_path / "b", other)]
     for order, mean in ((folders, 0.5), (folders[::-1], 1.0)):
-        values = dict(table(read_played(order), TABLE_IV, "table4"))["RSO"][0][1]
+        values = dict(table(read_played(order), TABLE_IV, "table4"))["RSO"]
         assert values[3].ours.mean == mean
 
 
@@ -110,12 +108,12 @@ def test_an_ablation_is_found_by_the_expert_that_it_lacks(tmp_path):
             )
         ]
     )
-    found = {(expert, corpus): values for expert, _, corpus, values in ablations(played)}
+    found = {(expert, corpus): values for (expert, corpus, _), values in ablations(played)}
     whole, taken, never = found["fact retriever", "INSPIRED"]
     assert (whole.ours.mean, taken.ours.mean, never.ours) == (3.25, 2.0, None)
     assert (whole.paper, taken.paper) == ("3.83", "2.73")
     assert never.why == "not played"
-    assert found["planner", "INSPIRED"][2].why == "trains no planner"
+    assert found["planner", "INSPIRED"][2].why == "without a planner there is no training"
     assert found["planner", "REDIAL"][0].why == "not played: no comparison of REDIAL is given"
 
 
@@ -147,6 +145,10 @@ def test_only_what_differs_from_the_papers_settings_is_listed():
     assert (one.what, one.paper, one.here) == ("rl.passes", "1", "4")
     (model,) = differing(stated, {"actor": "other"})
     assert (model.paper, model.here) == (MODEL, "other")
+    goals = {"held_out_goals_file": "/data/test.tsv"}
+    assert list(other_goals("inspired", config_from_tree({"data": goals}), 99)) == []
+    found = other_goals("inspired", config_from_tree({"data": {"inspired": "/data/dev.tsv"}}), 8)
+    assert [one.here for one in found] == ["8", "dev.tsv in inspired's layout"]
     few = Config(models={"default": Model(backend="vllm", arguments=("--x", "--quantization", "fp8"))})
     assert [one.here for one in quantized(few)] == ["fp8"]
 

@@ -41,7 +41,7 @@ EXPERTS = {
     "preference_reasoner": ("preference reasoner", "Conv-SR", "conv_sr"),
 }
 """Fig. 5: expert -> its name, the paper's measure, ours."""
-NO_VALUE = "no dialogue has a value"
+NO_VALUE, NOT_PLAYED = "no dialogue has a value", "not played"
 FIG_6 = "What the paper's Fig. 6 shows is not known to this project, so nothing is drawn in its place."
 
 
@@ -75,18 +75,18 @@ def paper_context(played: Sequence[Played], counts: Sequence[Counts]) -> dict[st
         "source": SOURCE,
         "folders": [(one.folder.resolve().name, _size(one)) for one in played],
         "incomplete": [one.folder.resolve().name for one in played if not one.comparison.complete],
-        "ii": [(line, _printed("table2", corpus=line.corpus)) for line in counts],
-        "iii": [_parts(played, system) for system in SYSTEMS],
+        "ii": _marked(_data(counts)),
+        "iii": _marked(_parts(played)),
         "headings_iii": [heading.replace("\n", " ") for heading in COLUMNS.values()],
-        "iv": table(played, TABLE_IV, "table4"),
-        "v": table(played, TABLE_V, "table5", improve=True),
+        "iv": _marked(table(played, TABLE_IV, "table4")),
+        "v": _marked(table(played, TABLE_V, "table5", improve=True)),
         "headings_iv": list(TABLE_IV),
         "headings_v": [*TABLE_V, IMPROVE + "."],
         "corpora": CORPORA,
         "beside": list(_beside(played)),
         "fig_3": list(_strategies(played)),
         "fig_4": list(_scale(played)),
-        "fig_5": list(ablations(played)),
+        "fig_5": _marked(ablations(played)),
         "fig_6": FIG_6,
         "differs": list(_differs(played)),
         "read_so": READ_SO,
@@ -100,29 +100,34 @@ def render_paper(played: Sequence[Played], counts: Sequence[Counts]) -> str:
 
 def table(
     played: Sequence[Played], columns: Mapping[str, str], published: str, *, improve: bool = False
-) -> list[tuple[str, list[tuple[str, list[Value]]]]]:
-    """Rows in the paper's order: (system, a half for each corpus); a half: why it has no row, its cells."""
+) -> list[tuple[str, list[Value]]]:
+    """Rows in the paper's order: (system, its cells of the first corpus, then of the second)."""
     printed = by_system(published)
     found = []
     for system in SYSTEMS:
-        halves = []
+        values = []
         for corpus in CORPORA:
             row, line = row_of(played, system, corpus), printed[system, corpus]
-            values = [_value(row, measure, line[heading]) for heading, measure in columns.items()]
+            why = "" if row is not None else why_not(played, system, corpus)
+            values += [_value(row, measure, line[heading], why) for heading, measure in columns.items()]
             if improve:
-                own = improvement_text(row.improve) if row is not None and row.improve is not None else ""
-                why = "" if own or row is None else "the row to improve over is not played"
-                if system == SYSTEMS[0]:
-                    why = ""
-                values.append(Value(text=own, why=why, paper=line[IMPROVE]))
-            halves.append(("" if row is not None else why_not(played, system, corpus), values))
-        found.append((system, halves))
+                values.append(_improve(system, row, line[IMPROVE], why))
+        found.append((system, values))
     return found
 
 
-def _value(row: Row | None, measure: str, paper: str) -> Value:
+def _improve(system: str, row: Row | None, paper: str, why: str) -> Value:
+    if system == SYSTEMS[0]:
+        return Value(why=why, paper=paper)
+    if row is None or row.improve is None:
+        return Value(why=why or "the row to improve over has no numbers", paper=paper)
+    return Value(text=improvement_text(row.improve), paper=paper)
+
+
+def _value(row: Row | None, measure: str, paper: str, why: str = "") -> Value:
+    """``why``: the reason where there is no row."""
     if row is None:
-        return Value(paper=paper)
+        return Value(why=why, paper=paper)
     estimate = row.metrics.get(measure)
     if estimate is None:
         return Value(why="not measured", paper=paper)
@@ -134,16 +139,42 @@ def _size(one: Played) -> str:
     return f"seeds {seeds}, {one.comparison.scenarios} scenarios a cell"
 
 
-def _printed(table_: str, *, corpus: str) -> dict[str, str]:
-    return next((line for line in read(table_) if line["dataset"] == corpus), {})
+def _data(counts: Sequence[Counts]) -> list[tuple[str, list[Value]]]:
+    """Table II."""
+    found = []
+    for line in counts:
+        printed = next((one for one in read("table2") if one["dataset"] == line.corpus), {})
+        ours = {"dialogues": line.dialogues, "utterances": line.utterances, "unique_items": line.items}.items()
+        shown = [
+            Value(text="" if n is None else f"{n:,}", why=line.why, paper=printed.get(name, "")) for name, n in ours
+        ]
+        found.append((line.corpus, shown))
+    return found
 
 
-def _parts(played: Sequence[Played], system: str) -> tuple[str, str, list[tuple[str, str]]]:
-    printed = by_system("table3").get((system, ""), {})
-    row = next((row for corpus in CORPORA if (row := row_of(played, system, corpus)) is not None), None)
-    ours = cells(row.parts) if row is not None else [""] * len(COLUMNS)
-    why = "" if row is not None else why_not(played, system, CORPORA[0])
-    return system, why, list(zip(ours, [printed.get(name, "") for name in COLUMNS], strict=True))
+def _parts(played: Sequence[Played]) -> list[tuple[str, list[Value]]]:
+    """Table III."""
+    printed, found = by_system("table3"), []
+    for system in SYSTEMS:
+        row = next((row for corpus in CORPORA if (row := row_of(played, system, corpus)) is not None), None)
+        why = "" if row is not None else why_not(played, system, _given(played))
+        ours = cells(row.parts) if row is not None else [""] * len(COLUMNS)
+        paper = printed.get((system, ""), {})
+        found.append(
+            (system, [Value(text=o, why=why, paper=paper.get(n, "")) for n, o in zip(COLUMNS, ours, strict=True)])
+        )
+    return found
+
+
+def _given(played: Sequence[Played]) -> str:
+    """A corpus that some comparison has."""
+    return next((corpus for corpus in CORPORA if any(one.rows(corpus) for one in played)), CORPORA[0])
+
+
+def _marked(rows: Sequence[tuple[Any, list[Value]]]) -> dict[str, Any]:
+    """Rows, and the reasons of their empty cells, which are numbered in them."""
+    reasons = list(dict.fromkeys(value.why for _, values in rows for value in values if value.why))
+    return {"rows": rows, "reasons": reasons}
 
 
 def _beside(played: Sequence[Played]) -> Iterator[tuple[str, str, list[Estimate | None]]]:
@@ -208,27 +239,23 @@ def _sized(row: Row) -> str:
     return f"{row.title}, {size / 1e9:g}B" if size else f"{row.title}, {row.model}"
 
 
-def ablations(played: Sequence[Played]) -> Iterator[tuple[str, str, str, list[Value]]]:
-    """Fig. 5: (expert, measure, corpus, [with, taken from the trained system, missing in training too])."""
+def ablations(played: Sequence[Played]) -> list[tuple[tuple[str, str, str], list[Value]]]:
+    """Fig. 5: (expert, corpus, measure), [with, taken from the trained system, missing in training too]."""
+    printed = {(line["ablation"], line["dataset"]): line for line in read("ablations")}
+    found = []
     for expert, (name, heading, measure) in EXPERTS.items():
         for corpus in CORPORA:
-            line = next(
-                one
-                for one in read("ablations")
-                if (one["ablation"], one["measure"], one["dataset"]) == (name, heading, corpus)
-            )
-            taken, never = (_without(played, expert, corpus, trained) for trained in (False, True))
+            line = printed[name, corpus]
             whole = row_of([one for one in played if _has_ablation(one, corpus)] or played, "RSO", corpus)
-            reason = why_not(played, "RSO", corpus)
-            found = []
-            for row, paper in ((whole, line["with"]), (taken, line["without"]), (never, "")):
-                value = _value(row, measure, paper)
-                if row is None:
-                    value = Value(why="not played" if whole is not None else reason, paper=paper)
-                found.append(value)
-            if expert == "planner":
-                found[2] = Value(why="trains no planner")
-            yield name, heading, corpus, found
+            none = NOT_PLAYED if whole is not None else why_not(played, "RSO", corpus)
+            taken, never = (_without(played, expert, corpus, trained) for trained in (False, True))
+            values = [
+                _value(whole, measure, line["with"], none),
+                _value(taken, measure, line["without"], none),
+                _value(never, measure, "", "without a planner there is no training" if expert == "planner" else none),
+            ]
+            found.append(((name, corpus, heading), values))
+    return found
 
 
 def _has_ablation(one: Played, corpus: str) -> bool:
@@ -254,7 +281,11 @@ def _differs(played: Sequence[Played]) -> Iterator[tuple[str, Differing]]:
                 continue
             found = list(quantized(config))
             if row.system == one.comparison.reference:
-                found = [*other_goals(row.dataset, config), *differing(config, _served(config)), *found]
+                found = [
+                    *other_goals(row.dataset, config, one.comparison.scenarios),
+                    *differing(config, _served(config)),
+                    *found,
+                ]
             for differs in found:
                 if differs not in said:
                     said.add(differs)
@@ -282,9 +313,8 @@ def latex(played: Sequence[Played]) -> str:
             r"\begin{table}", rf"\caption{{{caption}}}", rf"\begin{{tabular}}{{{shape}}}", r"\toprule",
             rf" & {over} \\", " & ".join(["", *headings * len(CORPORA)]) + r" \\", r"\midrule",
         ]  # fmt: skip
-        for system, halves in table(played, columns, published, improve=improve):
-            shown = [_latex_cell(value) for _, values in halves for value in values]
-            parts.append(" & ".join([system, *shown]) + r" \\")
+        for system, values in table(played, columns, published, improve=improve):
+            parts.append(" & ".join([system, *map(_latex_cell, values)]) + r" \\")
         parts += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(parts) + "\n"
 

@@ -38,6 +38,7 @@ WHY = {
 }
 TEST_SPLITS = {"inspired": "test.tsv", "redial": "test_data.jsonl"}
 """Layout of goals -> name of the file of the release's test split."""
+DIALOGUES = {"inspired": 99, "redial": 198}
 BY_FILE = "set by the experiment file, the comparison file or --set"
 READ_SO = (
     (
@@ -106,9 +107,16 @@ def differing(config: Config, served: dict[str, str]) -> Iterator[Differing]:
             yield Differing(what=key, paper=_text(stated), here=_text(here[key]), why=WHY.get(key, BY_FILE))
 
 
-def other_goals(dataset: str, config: Config) -> Iterator[Differing]:
-    """Where held-out goals do not come from the test split that the paper tests on, by the file's name."""
+def other_goals(dataset: str, config: Config, scenarios: int) -> Iterator[Differing]:
+    """Where held-out goals do not come from the release's test split, by the file's name, or are not as many."""
     data = config.data
+    if scenarios != (wanted := DIALOGUES[data.goals]):
+        yield Differing(
+            what=f"held-out dialogues of {dataset}",
+            paper=f"{wanted} (its rates fit this number)",
+            here=str(scenarios),
+            why="set by comparison.scenarios or --limit",
+        )
     path = data.held_out_goals_file or (data.redial_dir if data.goals == "redial" else data.inspired)
     if Path(path).name != TEST_SPLITS[data.goals] or data.goals not in dataset.lower():
         here = f"{Path(path).name} in {data.goals}'s layout" if path else f"drawn from the graph, {data.goals}'s layout"
