@@ -88,12 +88,16 @@ def test_a_measure_without_a_value_is_no_number(tmp_path):
     assert found["RSO"][0].why == "no dialogue has a value"
 
 
-def test_the_first_directory_that_has_a_row_counts(tmp_path):
+def test_a_tables_rows_come_from_one_directory_the_fullest(tmp_path):
     other = row("rso", "RSO", metrics={"conv_sr": of(1.0)})
     folders = [written(tmp_path / "a", row("rso", "RSO")), written(tmp_path / "b", other)]
     for order, mean in ((folders, 0.5), (folders[::-1], 1.0)):
         values = dict(table(read_played(order), TABLE_IV, "table4"))["RSO"]
         assert values[3].ours.mean == mean
+    folders.append(written(tmp_path / "c", row("q", "QwenCRS"), row("p", "PCCRS")))
+    found = dict(table(read_played(folders), TABLE_IV, "table4"))
+    assert found["RSO"][3].ours is None
+    assert found["PCCRS"][3].ours.mean == 0.5
 
 
 def test_an_ablation_is_found_by_the_expert_that_it_lacks(tmp_path):

@@ -470,9 +470,7 @@ def report(
 
 @app.command()
 def paper(
-    directories: Annotated[
-        list[Path], typer.Argument(help="Comparison directories; the first that has a row counts for it.")
-    ],
+    directories: Annotated[list[Path], typer.Argument(help="Comparison directories: of tables, sizes, ablations.")],
     out: Annotated[Path | None, typer.Option(help="Write the page here instead of into the first directory.")] = None,
 ) -> None:
     """The paper's Tables II to V and Figures 3 to 6 from comparisons: a page and LaTeX, and what differs from it."""

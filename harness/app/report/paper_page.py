@@ -22,7 +22,7 @@ from harness.app.grid.comparison.improvement import improvement_text
 from harness.app.grid.comparison.parts import COLUMNS, cells
 from harness.app.grid.comparison.results import Row
 from harness.app.report.html import render
-from harness.app.report.paper_record import Played, row_of, why_not
+from harness.app.report.paper_record import Played, fullest, row_of, why_not
 from harness.app.report.paper_settings import READ_SO, Differing, differing, other_goals, quantized
 from harness.app.report.published import CORPORA, SOURCE, SYSTEMS, by_system, read
 from harness.app.settings.config import Config
@@ -102,12 +102,12 @@ def table(
     played: Sequence[Played], columns: Mapping[str, str], published: str, *, improve: bool = False
 ) -> list[tuple[str, list[Value]]]:
     """Rows in the paper's order: (system, its cells of the first corpus, then of the second)."""
-    printed = by_system(published)
+    printed, sources = by_system(published), {corpus: fullest(played, corpus) for corpus in CORPORA}
     found = []
     for system in SYSTEMS:
         values = []
         for corpus in CORPORA:
-            row, line = row_of(played, system, corpus), printed[system, corpus]
+            row, line = row_of(sources[corpus], system, corpus), printed[system, corpus]
             why = "" if row is not None else why_not(played, system, corpus)
             values += [_value(row, measure, line[heading], why) for heading, measure in columns.items()]
             if improve:
@@ -155,8 +155,9 @@ def _data(counts: Sequence[Counts]) -> list[tuple[str, list[Value]]]:
 def _parts(played: Sequence[Played]) -> list[tuple[str, list[Value]]]:
     """Table III."""
     printed, found = by_system("table3"), []
+    sources = {corpus: fullest(played, corpus) for corpus in CORPORA}
     for system in SYSTEMS:
-        row = next((row for corpus in CORPORA if (row := row_of(played, system, corpus)) is not None), None)
+        row = next((row for corpus in CORPORA if (row := row_of(sources[corpus], system, corpus)) is not None), None)
         why = "" if row is not None else why_not(played, system, _given(played))
         ours = cells(row.parts) if row is not None else [""] * len(COLUMNS)
         paper = printed.get((system, ""), {})

@@ -1,7 +1,7 @@
 """What one or several comparison directories say about the paper's rows: which of ours stands for which of the paper's.
 
-A row is the paper's by its title, a dataset by its name, else by whose films its goals are drawn from. Where several
-directories have a row, the first that is named counts.
+A row is the paper's by its title, a dataset by its name, else by whose films its goals are drawn from. The rows of one
+table and corpus come from one directory, since settings and scenarios may differ between two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.app.grid.comparison.plan import SystemCell
 from harness.app.grid.comparison.results import Comparison, Row
 from harness.app.report.comparison_page import COMPARISON, is_comparison, read_comparison
-from harness.app.report.published import CORPORA
+from harness.app.report.published import CORPORA, SYSTEMS
 from harness.app.settings.config import Config
 from harness.core.errors import InputError
 from harness.core.log import rundir
@@ -68,6 +68,12 @@ def _read(folder: Path) -> Played:
 def _corpus(dataset: str, config: Config) -> str:
     named = [corpus for corpus in CORPORA if corpus.lower() in dataset.lower()]
     return named[0] if named else config.data.goals.upper()
+
+
+def fullest(played: Sequence[Played], corpus: str) -> list[Played]:
+    """The comparison with most of the paper's rows of a corpus, the first of equals; nothing where none has any."""
+    counts = [sum(row_of([one], system, corpus) is not None for system in SYSTEMS) for one in played]
+    return [played[counts.index(max(counts))]] if any(counts) else []
 
 
 def row_of(played: Sequence[Played], system: str, corpus: str) -> Row | None:
