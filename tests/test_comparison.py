@@ -391,8 +391,8 @@ def test_bad_keys_are_named(tmp_path, override, message):
 
 def test_an_unknown_kind_and_a_missing_file_are_named(tmp_path):
     path = written(tmp_path, prompted='init = "x"')
-    path.write_text(path.read_text().replace('kind = "prompted"', 'kind = "unicrs"'))
-    with pytest.raises(ConfigError, match=r"systems\.prompted\.kind: 'unicrs' is none of: rso, prompted"):
+    path.write_text(path.read_text().replace('kind = "prompted"', 'kind = "kbrd"'))
+    with pytest.raises(ConfigError, match=r"systems\.prompted\.kind: 'kbrd' is none of: rso, prompted"):
         read_plan(path)
     with pytest.raises(InputError, match="no comparison file"):
         read_plan(tmp_path / "absent.toml")

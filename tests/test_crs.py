@@ -24,8 +24,8 @@ from learner.crs import backbones, fit, make, store
 from learner.crs.barcor import BARCOR as BARCORSystem
 from learner.crs.copying import WithCopy, count_copies
 from learner.crs.rgcn import RelationalLayer
-from learner.crs.settings import BARCORSettings, Schedule, UniCRSSettings
-from learner.crs.texts import SLOT, Vocabulary, dialogue_ids, greedy, padded, replies, with_slots
+from learner.crs.settings import SLOT, BARCORSettings, Schedule, Settings, UniCRSSettings, kind_of
+from learner.crs.texts import Vocabulary, dialogue_ids, greedy, padded, replies, with_slots
 from learner.crs.unicrs import UniCRS
 
 GRAPH = KnowledgeGraph(
@@ -38,7 +38,7 @@ ONE = Schedule(epochs=1, rate=3e-3)
 QUICK: dict[str, Any] = {"tokens": 40, "batch": 8, "language": ONE, "align": ONE, "talk": ONE}
 UNICRS = UniCRSSettings(reader="minilm", speaker="", recommend=Schedule(epochs=8, rate=3e-3), **QUICK)
 BARCOR = BARCORSettings(model="", tokens=40, batch=8, talk=ONE, recommend=Schedule(epochs=8, rate=3e-3))
-SETTINGS = pytest.mark.parametrize("settings", [UNICRS, BARCOR], ids=make.kind_of)
+SETTINGS = pytest.mark.parametrize("settings", [UNICRS, BARCOR], ids=kind_of)
 
 
 @pytest.fixture(autouse=True)
@@ -65,12 +65,12 @@ QUERIES = [
 ]
 
 
-def fresh(settings: make.Settings) -> make.System:
+def fresh(settings: Settings) -> make.System:
     written = backbones.tokenizer_of(make.texts_of(PART.training)).backend_tokenizer.to_str()
     return make.make(settings, ENTITIES, written, seed=0).system
 
 
-def trained(settings: make.Settings, folder: Path) -> make.System:
+def trained(settings: Settings, folder: Path) -> make.System:
     return make.train_on(settings, PART, ENTITIES, graph=GRAPH.sha256, seed=0, folder=folder)
 
 
@@ -119,7 +119,7 @@ def test_replies_between_recommendations_are_trained_on_too() -> None:
 
 
 @SETTINGS
-def test_a_result_does_not_depend_on_its_batch(settings: make.Settings) -> None:
+def test_a_result_does_not_depend_on_its_batch(settings: Settings) -> None:
     system = fresh(settings).eval()
     long = State(episode="q", seed=0, max_turns=10, opening="crime " * 30)
     queries = [*QUERIES, Query(long, (12, 13, 3)), Query(long, ())]
@@ -141,15 +141,15 @@ def test_a_result_does_not_depend_on_its_batch(settings: make.Settings) -> None:
 
 @SETTINGS
 def test_training_learns_and_two_runs_give_one_digest_and_the_folder_gives_the_same_system(
-    settings: make.Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path
 ) -> None:
     one, two = (trained(settings, tmp_path / name) for name in ("one", "two"))
     metas = [store.read_meta(tmp_path / name) for name in ("one", "two")]
     assert metas[0] == metas[1]
     assert metas[0].name.endswith("-lite")
     assert not (tmp_path / "one" / store.TRAINING).exists()
-    losses = [epoch.tuning or 0.0 for epoch in metas[0].curve if epoch.stage == "recommend"]
-    assert min(losses) < np.log(len(ENTITIES))
+    missed = [epoch.tuning for epoch in metas[0].curve if epoch.stage == "recommend" and epoch.tuning is not None]
+    assert min(missed) < 0.5  # by chance .74
     scores = one.rank(QUERIES)
     assert np.array_equal(scores, two.rank(QUERIES))
     meta, again = make.load(tmp_path / "one", ENTITIES, graph=GRAPH.sha256)
@@ -164,7 +164,7 @@ class Killed(Exception):
 
 @SETTINGS
 def test_a_training_that_was_killed_goes_on_to_the_same_weights(
-    settings: make.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained(settings, tmp_path / "whole")
     monkeypatch.setattr(fit, "KEEP_EVERY_S", -1.0)
@@ -246,7 +246,7 @@ def test_the_shapes_of_the_papers_backbones_run_end_to_end(name: str, tmp_path: 
         words.save_pretrained(tmp_path / folder)
         return str(tmp_path / folder)
 
-    settings: make.Settings
+    settings: Settings
     if name == "unicrs":
         reader = put(
             "roberta-base",

@@ -159,6 +159,22 @@ def warmup(
     command.warmup(file, run_dir, overrides or [], Console(), quiet=quiet)
 
 
+@app.command("train-crs")
+def train_crs(
+    file: File,
+    system: Annotated[
+        list[str] | None, typer.Option(metavar="SYSTEM", help="unicrs or barcor; repeatable, both by default.")
+    ] = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train UniCRS and BARCOR on human dialogues; a training that was stopped goes on."""
+    _look_first(file=file, overrides=overrides)
+    from harness.app.commands import train_crs as command
+
+    command.train_crs(file, system or [], overrides or [], Console(), quiet=quiet)
+
+
 @app.command("label-eval")
 def label_eval(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder (RUN/checkpoints/v000000).")],
@@ -220,6 +236,15 @@ def recommend_eval(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
     skip_bad: Annotated[int, typer.Option(min=0, help="Bad rows allowed in each file.")] = 0,
+    crs: Annotated[
+        Path | None,
+        typer.Option(metavar="EXPERIMENT", help="Also train this file's [crs] on each part."),
+    ] = None,
+    system: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SYSTEM", help="unicrs, barcor, unicrs+copy or barcor+copy; repeatable, all by default."),
+    ] = None,
+    overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
     """Recall at human recommendation turns: what popularity, and repeating what was named, reach without a model."""
@@ -233,6 +258,9 @@ def recommend_eval(
         folds=folds,
         seed=seed,
         skip_bad=skip_bad,
+        crs=crs,
+        systems=system or [],
+        overrides=overrides or [],
         as_json=as_json,
     )
 
@@ -572,7 +600,9 @@ def show_prompts(
 def chat(
     file: Annotated[Path, typer.Argument(help="Experiment file (TOML).")] = Path("experiments/inspired_rl.toml"),
     checkpoint: Annotated[Path | None, typer.Option(help="Trained planner; without one strategies are random.")] = None,
-    system: Annotated[str, typer.Option(help="rso, prompted, intercrs or pccrs.")] = "rso",
+    system: Annotated[
+        str, typer.Option(help="rso, prompted, intercrs, pccrs, unicrs(+copy) or barcor(+copy).")
+    ] = "rso",
     overrides: Overrides = None,
 ) -> None:
     """Play the seeker by hand; strategy, preferences and facts stand beside each reply."""

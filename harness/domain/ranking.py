@@ -177,7 +177,11 @@ def placed(ranker: Ranker, turns: Sequence[LinkedTurn], batch: int = 128) -> Pla
 
 def placed_over(fit: Fit, parts: Sequence[Part]) -> Placed:
     """The targets of all test parts, each ranked by what was fitted to its own part."""
-    found = [placed(fit(part), part.test) for part in parts]
+    return joined([placed(fit(part), part.test) for part in parts])
+
+
+def joined(found: Sequence[Placed]) -> Placed:
+    """The targets of several measurements over the same films as one."""
     return Placed(
         above=np.concatenate([one.above for one in found]),
         tied=np.concatenate([one.tied for one in found]),

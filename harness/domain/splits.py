@@ -22,6 +22,10 @@ _SHOWN = 5
 """Shared dialogues that an error names."""
 
 
+TUNED = 8
+"""One training dialogue in so many tunes, where a split leaves none for it."""
+
+
 class Part(NamedTuple):
     """Turns to train on, to tune on (maybe none), and to measure on; no dialogue is in two of them."""
 
@@ -60,6 +64,19 @@ def in_folds(turns: Sequence[LinkedTurn], count: int, seed: int) -> tuple[Part, 
     folds = folds_by_dialogue((turn.dialogue for turn in turns), count, seed)
     everything = frozenset[str]().union(*folds)
     return tuple(_part(turns, everything - fold, frozenset(), fold) for fold in folds)
+
+
+def with_tuning(part: Part, seed: int) -> Part:
+    """The part with turns to tune on: where it has none, an eighth of its training dialogues, if they are enough."""
+    ids = {turn.dialogue for turn in part.training}
+    if part.tuning or len(ids) < TUNED:
+        return part
+    training, tuning = parts_by_dialogue(ids, (1 - 1 / TUNED, 1 / TUNED), seed)
+    return Part(
+        tuple(turn for turn in part.training if turn.dialogue in training),
+        tuple(turn for turn in part.training if turn.dialogue in tuning),
+        part.test,
+    )
 
 
 def _part(turns: Sequence[LinkedTurn], training: frozenset[str], tuning: frozenset[str], test: frozenset[str]) -> Part:

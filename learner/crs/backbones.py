@@ -24,7 +24,7 @@ from transformers import (
 
 from harness.core.errors import InputError
 from harness.domain.text_encoder import quiet, weights_sha256
-from learner.crs.texts import SLOT
+from learner.crs.settings import SLOT
 
 START, PADDING, END = "<s>", "<pad>", "</s>"
 WORDS = 8000

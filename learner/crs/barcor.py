@@ -23,6 +23,7 @@ from harness.domain.entities import Entities
 from harness.domain.ranking import Query, Scores
 from harness.domain.splits import Part
 from learner.crs.fit import Stage
+from learner.crs.ranking_loss import missed, named_films
 from learner.crs.settings import BARCORSettings
 from learner.crs.texts import Vocabulary, dialogue_ids, greedy, padded, replies
 
@@ -88,11 +89,11 @@ class BARCOR(nn.Module):
         recommending = nn.ModuleDict({"body": self.body, "head": self.head})
         return [
             Stage(
-                "talk", self.talker, talk, talk_tuning, self._talk_loss, _size, settings.talk.epochs,
+                "talk", self.talker, talk, talk_tuning, self._talk_loss, self._talk_loss, _size, settings.talk.epochs,
                 settings.talk.rate, settings.batch, lambda: self._learns(self.talker), lambda: None,
             ),
             Stage(
-                "recommend", recommending, recommend, recommend_tuning, self._recommend_loss, _size,
+                "recommend", recommending, recommend, recommend_tuning, self._recommend_loss, self._missed, _size,
                 settings.recommend.epochs, settings.recommend.rate, settings.batch,
                 lambda: self._learns(recommending), self._start_to_recommend,
             ),
@@ -129,10 +130,10 @@ class BARCOR(nn.Module):
         return functional.cross_entropy(out.logits[said], replies_[said]), int(said.sum())
 
     def _recommend_loss(self, batch: Sequence[Example]) -> tuple[Tensor, int]:
-        scores = self._node_scores(batch)
-        rows = [row for row, example in enumerate(batch) for _ in example.targets]
-        targets = [target for example in batch for target in example.targets]
-        return functional.cross_entropy(scores[rows], torch.tensor(targets, device=scores.device)), len(targets)
+        return named_films(self._node_scores(batch), [example.targets for example in batch])
+
+    def _missed(self, batch: Sequence[Example]) -> tuple[Tensor, int]:
+        return missed(self._node_scores(batch), [example.targets for example in batch], self.films)
 
     def _node_scores(self, batch: Sequence[Example]) -> Tensor:
         ids, there = self._padded([example.words for example in batch])

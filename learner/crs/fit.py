@@ -36,9 +36,12 @@ class Stage(NamedTuple):
     """Its parameters that require a gradient while `begin` has run."""
     examples: Sequence[Any]
     tuning: Sequence[Any]
-    """Examples whose loss tells the best epoch; without any the last epoch stays."""
+    """Examples on which `judge` tells the best epoch; without any the last epoch stays."""
     loss: Callable[[Sequence[Any]], tuple[Tensor, int]]
     """Examples -> their mean loss and what it is the mean over."""
+    judge: Callable[[Sequence[Any]], tuple[Tensor, int]]
+    """The same of the measure by which epochs are compared, less is better. A ranking is judged by its places: a film
+    that the training never recommends makes the mean loss rise while the ranking still improves."""
     size: Callable[[Any], int]
     epochs: int
     rate: float
@@ -71,7 +74,7 @@ class At(Struct, frozen=True, kw_only=True):
 
 
 class Epoch(Struct, frozen=True, kw_only=True):
-    """Mean losses of one epoch of a stage."""
+    """One epoch of a stage: the mean loss in training, and what the tuning part is judged by."""
 
     stage: str
     epoch: int
@@ -183,8 +186,8 @@ def _epoch(stage: Stage, at: At, epoch: int, losses: list[float]) -> tuple[At, b
         total = weight = 0.0
         with torch.no_grad():
             for start in range(0, len(stage.tuning), stage.batch):
-                loss, over = stage.loss(stage.tuning[start : start + stage.batch])
-                total, weight = total + loss.item() * over, weight + over
+                value, over = stage.judge(stage.tuning[start : start + stage.batch])
+                total, weight = total + value.item() * over, weight + over
         tuning = total / weight
     better = tuning is not None and (at.best is None or tuning < at.best)
     made = Epoch(stage=stage.name, epoch=epoch + 1, training=sum(losses) / len(losses), tuning=tuning)

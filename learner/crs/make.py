@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -26,33 +26,13 @@ from learner.crs.backbones import (
 from learner.crs.barcor import BARCOR
 from learner.crs.copying import count_copies
 from learner.crs.fit import Show, train
-from learner.crs.settings import BARCORSettings, UniCRSSettings
+from learner.crs.settings import BARCORSettings, Settings, UniCRSSettings, kind_of, name_of
 from learner.crs.speaker import Speaker
 from learner.crs.store import FolderKeeper, Meta, digest_of, is_saved, read, save
 from learner.crs.texts import Vocabulary
 from learner.crs.unicrs import ALIGNMENT, UniCRS
 
-Settings = UniCRSSettings | BARCORSettings
 System = UniCRS | BARCOR
-
-PAPER: Mapping[str, tuple[str, ...]] = {
-    "unicrs": ("roberta-base", "dialogpt-small"),
-    "barcor": ("bart-base",),
-}
-"""What a name has to hold for a system to carry the paper's name."""
-
-
-def kind_of(settings: Settings) -> str:
-    """``unicrs`` or ``barcor``."""
-    return "unicrs" if isinstance(settings, UniCRSSettings) else "barcor"
-
-
-def name_of(settings: Settings) -> str:
-    """What tables call it: the paper's name on the paper's models, else with ``-lite``."""
-    kind = kind_of(settings)
-    named = (settings.reader, settings.speaker) if isinstance(settings, UniCRSSettings) else (settings.model,)
-    is_paper = all(part in Path(name).name.lower() for part, name in zip(PAPER[kind], named, strict=True))
-    return kind if is_paper else f"{kind}-lite"
 
 
 def texts_of(turns: Iterable[LinkedTurn]) -> list[str]:

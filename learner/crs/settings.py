@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from harness.core.messages import Struct
+
+SLOT = "<film>"
+"""Stands for a film in responses; one token."""
+PAPER: Mapping[str, tuple[str, ...]] = {
+    "unicrs": ("roberta-base", "dialogpt-small"),
+    "barcor": ("bart-base",),
+}
+"""What the names of a system's models have to hold for it to carry the paper's name."""
 
 
 class Schedule(Struct, frozen=True, kw_only=True):
@@ -43,3 +54,19 @@ class BARCORSettings(Struct, frozen=True, kw_only=True):
     batch: int = 64
     talk: Schedule = Schedule(epochs=5, rate=1e-4)
     recommend: Schedule = Schedule(epochs=5, rate=1e-4)
+
+
+Settings = UniCRSSettings | BARCORSettings
+
+
+def kind_of(settings: Settings) -> str:
+    """``unicrs`` or ``barcor``."""
+    return "unicrs" if isinstance(settings, UniCRSSettings) else "barcor"
+
+
+def name_of(settings: Settings) -> str:
+    """What tables call it: the paper's name on the paper's models, else with ``-lite``."""
+    kind = kind_of(settings)
+    named = (settings.reader, settings.speaker) if isinstance(settings, UniCRSSettings) else (settings.model,)
+    is_paper = all(part in Path(name).name.lower() for part, name in zip(PAPER[kind], named, strict=True))
+    return kind if is_paper else f"{kind}-lite"

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from harness.core.messages import State
 from harness.domain.entities import LinkedTurn
+from learner.crs.settings import SLOT
 
-SLOT = "<film>"
-"""Stands for a film in responses; one token."""
 NAMES = {"seeker": "User", "recommender": "System"}
 
 Encode = Callable[[str], list[int]]

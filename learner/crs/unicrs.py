@@ -14,7 +14,7 @@ learns along.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ from harness.domain.text_encoder import TextEncoder
 from learner.crs.fit import Stage
 from learner.crs.fusion import Fusion, NodeVectors
 from learner.crs.prefix import Prompt, ToPrompt
+from learner.crs.ranking_loss import missed, named_films
 from learner.crs.reader import Reader
 from learner.crs.settings import UniCRSSettings
 from learner.crs.speaker import Speaker
@@ -126,25 +127,27 @@ class UniCRS(nn.Module):
             stages.append(
                 Stage(
                     "language", self.speaker, self._language(part.training), self._language(part.tuning),
-                    self._language_loss, _words, settings.language.epochs, settings.language.rate, settings.batch,
+                    self._language_loss, self._language_loss, _words, settings.language.epochs, settings.language.rate,
+                    settings.batch,
                     lambda: self._learns(self.speaker), _nothing,
                 )
             )  # fmt: skip
         stages += [
             Stage(
                 "align", self.align, [self._told(t) for t in part.training], [self._told(t) for t in part.tuning],
-                self._align_loss, _words, settings.align.epochs, settings.align.rate, settings.batch,
+                *self._ranking(self._align_scores), _words, settings.align.epochs, settings.align.rate, settings.batch,
                 lambda: self._learns(self.align), _nothing,
             ),
             Stage(
                 "talk", self._talking, talk, talk_tuning,
-                self._talk_loss, _words, settings.talk.epochs, settings.talk.rate, settings.batch,
+                self._talk_loss, self._talk_loss, _words, settings.talk.epochs, settings.talk.rate, settings.batch,
                 lambda: self._learns(self._talking, frozen=self.speaker.model),
                 lambda: self.talk.take(self.align),
             ),
             Stage(
                 "recommend", self._recommending, recommend, recommend_tuning,
-                self._recommend_loss, _words, settings.recommend.epochs, settings.recommend.rate, settings.batch,
+                *self._ranking(self._recommend_scores), _words, settings.recommend.epochs, settings.recommend.rate,
+                settings.batch,
                 lambda: self._learns(self._recommending), self._start_to_recommend,
             ),
         ]  # fmt: skip
@@ -221,20 +224,20 @@ class UniCRS(nn.Module):
         labels = self.speaker.labels(ids[:, 1:][wanted])
         return functional.cross_entropy(scores, labels), int(wanted.sum())
 
-    def _align_loss(self, batch: Sequence[Example]) -> tuple[Tensor, int]:
-        return self._named_films(self.align, self.speaker, batch, soft=False)
+    def _align_scores(self, batch: Sequence[Example]) -> Tensor:
+        return self._node_scores(self.align, self.speaker, self.align.nodes(), batch, soft=False)
 
-    def _recommend_loss(self, batch: Sequence[Example]) -> tuple[Tensor, int]:
-        return self._named_films(self.recommend, self.recommending_speaker, batch, soft=True)
+    def _recommend_scores(self, batch: Sequence[Example]) -> Tensor:
+        return self._node_scores(self.recommend, self.recommending_speaker, self.recommend.nodes(), batch, soft=True)
 
-    def _named_films(
-        self, encoder: PromptEncoder, speaker: Speaker, batch: Sequence[Example], *, soft: bool
-    ) -> tuple[Tensor, int]:
-        vectors = encoder.nodes()
-        scores = self._node_scores(encoder, speaker, vectors, batch, soft=soft)
-        rows = [row for row, example in enumerate(batch) for _ in example.targets]
-        targets = [target for example in batch for target in example.targets]
-        return functional.cross_entropy(scores[rows], torch.tensor(targets, device=scores.device)), len(targets)
+    def _ranking(
+        self, scores: Callable[[Sequence[Example]], Tensor]
+    ) -> tuple[Callable[[Sequence[Example]], tuple[Tensor, int]], Callable[[Sequence[Example]], tuple[Tensor, int]]]:
+        """What a ranking is trained by, and what it is judged by."""
+        return (
+            lambda batch: named_films(scores(batch), [example.targets for example in batch]),
+            lambda batch: missed(scores(batch), [example.targets for example in batch], self.films),
+        )
 
     def _talk_loss(self, batch: Sequence[Example]) -> tuple[Tensor, int]:
         prompt = self._talk_prompt(self.talk.nodes(), batch)

@@ -17,14 +17,16 @@ from harness.app.console.live_view import harmless
 from harness.app.console.progress import Progress
 from harness.app.settings.config import Config
 from harness.app.settings.configfile import load_config
-from harness.app.setup.baselines import BASELINES
+from harness.app.setup.baselines import SYSTEMS
 from harness.app.setup.inputs import Inputs, read_inputs
 from harness.app.setup.playground import open_playground
+from harness.app.setup.trained import TRAINED, corpus_of, folder_of, with_roles
 from harness.app.setup.wiring import NetworkPlayers, check_models, fixed_planner_of, with_given_policy
 from harness.core.errors import ExpertError, HarnessError, InputError
 from harness.core.messages import Goal, RecommenderTurn, State, Turn
 from harness.core.seams import Policy
 from harness.core.seeds import derive
+from learner.crs.store import read_meta
 
 LISTED = 3
 """Strategies with their probabilities, and films with their facts, that are shown beside a reply."""
@@ -42,12 +44,15 @@ def chat(
 ) -> int:
     """Talk until ``/quit`` or the end of the input; returns the turns played. ``read`` prompts for one line."""
     config = load_config(file, overrides)
-    if baseline and baseline not in BASELINES:
-        raise InputError(f"--system {baseline}: known are rso, {', '.join(BASELINES)}")
+    if baseline and baseline not in SYSTEMS:
+        raise InputError(f"--system {baseline}: known are rso, {', '.join(SYSTEMS)}")
     if baseline and checkpoint is not None:
         raise InputError("a baseline has no planner: --checkpoint goes with RSO alone")
+    config = with_roles(config, baseline)
     check_models(config)
     inputs = read_inputs(config)
+    if baseline in TRAINED:
+        read_meta(folder_of(config, baseline, corpus_of(config, inputs.graph)))
     policy = _policy(config, inputs, checkpoint)
     talk = _Talk(with_given_policy(config) if checkpoint else config, inputs, console, read)
     try:

@@ -86,7 +86,7 @@ class Queue:
         lost = [other for other in self._waiting if other.after == order.name and (answer.error or answer.interrupted)]
         for other in lost:
             self._waiting.remove(other)
-            why = f"its planner was not trained: {answer.error}"
+            why = f"what it plays with was not trained: {answer.error}"
             self.ended(other, Answer(error=why, interrupted=answer.interrupted))
         self._wake()
 

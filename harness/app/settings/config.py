@@ -276,6 +276,39 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     asks nothing. A comparison has all of them. A finished run is given more by `resume DIR --set`."""
 
 
+class Crs(Struct, frozen=True, kw_only=True):
+    """Recommenders that are trained on human dialogues: UniCRS and BARCOR (docs/trained.md)."""
+
+    dialogues: str = ""
+    """File to train on: ``.jsonl`` (ReDial), ``.tsv`` (INSPIRED) or ``.csv`` (OpenDialKG); empty: the file that
+    training goals are drawn from."""
+    reader: str = "minilm"
+    """UniCRS's encoder, as ``planner.encoder``; the paper's is ``roberta-base``."""
+    speaker: str = ""
+    """UniCRS's GPT-2, a folder or hub id; the paper's is ``microsoft/DialoGPT-small``. Empty: a small one that is
+    trained here."""
+    bart: str = ""
+    """BARCOR's BART, a folder or hub id; the paper's is ``facebook/bart-base``. Empty: small ones trained here."""
+    text: Literal["template", "actor", "said"] = "template"
+    """The message. ``template``: the system's own sentence, its slots filled from the ranking; ``actor``: the model of
+    ``roles.actor`` speaks about the first films; ``said``: one fixed sentence."""
+    tokens: Annotated[int, Meta(ge=16, le=1024)] = 64
+    """Of the dialogue, its newest ones."""
+    batch: Count = 64
+    language_epochs: Natural = 3
+    """Of a speaker that is trained here."""
+    language_rate: Positive = 1e-3
+    align_epochs: Natural = 3
+    """UniCRS: of entity alignment."""
+    align_rate: Positive = 1e-3
+    talk_epochs: Natural = 2
+    """Of responses."""
+    talk_rate: Positive = 1e-3
+    recommend_epochs: Natural = 5
+    """Of recommendation. Of all stages the epoch with the least loss on the tuning dialogues is kept."""
+    recommend_rate: Positive = 1e-3
+
+
 class Budget(Struct, frozen=True, kw_only=True):
     """Limits after which a run stops cleanly and resumably; 0 means none."""
 
@@ -301,6 +334,7 @@ class Config(Struct, frozen=True, kw_only=True):
     rl: RL = RL()
     reward: Reward = Reward()
     evaluation: Evaluation = Evaluation()
+    crs: Crs = Crs()
     budget: Budget = Budget()
 
     @property
@@ -345,6 +379,7 @@ DATA_FILES = (
     "data.held_out_goals_file",
     "data.knowledge_graph",
     "reward.distilled",
+    "crs.dialogues",
 )
 """Keys that name files or folders of data, or of what was made from data."""
 OPERATIONAL = ("run.directory", "budget", "scheduler", "planner.device", "evaluation.measures", *DATA_FILES)

@@ -50,13 +50,27 @@ PRESETS: Mapping[str, dict[str, Any]] = {
             "policy_lag": 0,
         },
         "reward": {"mode": "samples", "samples": 10},
+        # UniCRS's scripts and iEvaLM's of BARCOR; RoBERTa's folder or id serves planner and reader alike.
+        "crs": {
+            "reader": "roberta-base",
+            "speaker": "microsoft/DialoGPT-small",
+            "bart": "facebook/bart-base",
+            "tokens": 200,
+            "batch": 64,
+            "align_epochs": 5,
+            "align_rate": 5e-4,
+            "talk_epochs": 10,
+            "talk_rate": 1e-4,
+            "recommend_epochs": 5,
+            "recommend_rate": 1e-4,
+        },
     },
 }
 
 _PATH_KEYS = ("run.directory", *DATA_FILES, "planner.init")
-_MAYBE_PATH_KEYS = ("planner.encoder", "models.*.python", "models.*.model")
+_MAYBE_PATH_KEYS = ("planner.encoder", "crs.reader", "crs.speaker", "crs.bart", "models.*.python", "models.*.model")
 """Keys that hold a path only if the value looks like one; otherwise a name or an executable."""
-_INPUT_PATHS = (*DATA_FILES, "planner.init", "planner.encoder")
+_INPUT_PATHS = (*DATA_FILES, "planner.init", "planner.encoder", "crs.reader", "crs.speaker", "crs.bart")
 """Keys whose paths must be there before a run starts."""
 
 

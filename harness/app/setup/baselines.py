@@ -9,6 +9,7 @@ from experts.baselines.asking import Search
 from experts.baselines.intercrs import InterCRS
 from experts.baselines.pccrs import PCCRS
 from experts.baselines.prompted import PromptedCRS
+from harness.app.setup.trained import TRAINED
 from harness.core.seams import ChatModel, Recommender
 from harness.domain.knowledge_graph import KnowledgeGraph
 
@@ -23,6 +24,9 @@ class Baseline(Protocol):
 
 BASELINES: Mapping[str, Baseline] = {"prompted": PromptedCRS, "intercrs": InterCRS, "pccrs": PCCRS}
 
+SYSTEMS = (*BASELINES, *TRAINED)
+"""All systems that RSO is compared with."""
+
 DIFFERS: Mapping[str, str] = {
     "prompted": "one prompt with the dialogue; films come from the model's memory, unchecked; the two example messages "
     "are ours; R@k is the shared retriever's, which the model never sees",
@@ -31,6 +35,12 @@ DIFFERS: Mapping[str, str] = {
     "wording and decoding; R@k is the shared retriever's, which the model never sees",
     "pccrs": "PC-CRS: five candidates, two of six strategies, a critic on what was opened; our wording, JSON in place "
     "of marks, a critic at temperature 0; our graphs have no ratings or reviews for social proof",
+    "unicrs": "trained on human dialogues; -lite: a small speaker, trained here on the same dialogues, in place of "
+    "DialoGPT, and MiniLM in place of RoBERTa; padding is masked and the slot learns; it never sees the goal",
+    "barcor": "trained on human dialogues, after iEvaLM's port (the authors' code was not to be had); -lite: small "
+    "models that are trained here in place of BART; it never sees the goal",
+    "unicrs+copy": "unicrs mixed with a copy of named films, which no paper has",
+    "barcor+copy": "barcor mixed with a copy of named films, which no paper has",
 }
 """By the same names: how a system differs from its source, for the note below a comparison's tables."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ import platformdirs
 import trio
 
 from experts.actor import Actor
+from experts.baselines.trained import Answer, Trained, TrainedCRS, answer
 from experts.entity_index import EntityIndex, build_index
 from experts.fact_retriever import RANKED, FactRetriever
 from experts.network import NetworkOfExperts
@@ -36,6 +37,7 @@ from harness.app.setup.gpu import refuse_overfull
 from harness.app.setup.inputs import Inputs, episode_seed
 from harness.app.setup.rule_policy import RulePolicy
 from harness.app.setup.servers import open_server
+from harness.app.setup.trained import COPY, TRAINED, corpus_of, folder_of, read
 from harness.core.conversation import Cast, Spent
 from harness.core.errors import ExpertError, InputError
 from harness.core.lane import Lane, batch_lane, call_lane
@@ -47,8 +49,12 @@ from harness.core.model.server import ensure_port_free
 from harness.core.seams import ChatModel, Judge, Policy, Recommender, Served
 from harness.core.seeds import derive
 from harness.domain.device import AUTO, CPU, device_of
+from harness.domain.entities import Entities
+from harness.domain.ranking import Query
 from harness.domain.strategies import Strategy
 from harness.domain.text_encoder import MINILM, Dtype, TextEncoder, load_encoder, use_one_thread
+from learner.crs.copying import WithCopy
+from learner.crs.settings import SLOT
 from learner.distilled_judge import DistilledJudge, load_distilled
 from learner.encoder_policy import EncoderPolicy
 from learner.policy import FixedPolicy, TrainablePolicy, UniformPolicy
@@ -281,8 +287,11 @@ async def open_players(
     progress: Progress,
     *,
     baseline: str = "",
+    trained: Path | None = None,
 ) -> AsyncIterator[NetworkPlayers]:
     """All experts on their lanes, at work until the block ends; ``baseline`` names another recommender than RSO.
+
+    ``trained``: the folder of a trained ``baseline``; by default the one that `train-crs` makes for this config.
 
     ``policy_at`` is not asked where the config's planner is a prompted one (see `with_given_policy`).
     """
@@ -332,6 +341,9 @@ async def open_players(
         ranking=config.network.retriever,
         query=config.network.query,
     )
+    actor = Actor(
+        model("actor"), strategies, temperature=decoding.actor.temperature, max_tokens=decoding.actor.max_tokens
+    )
     network = NetworkOfExperts(
         planner=await planner(),
         reasoner=None
@@ -342,12 +354,7 @@ async def open_players(
             max_tokens=decoding.preference_reasoner.max_tokens,
         ),
         retriever=None if "fact_retriever" in without else retriever,
-        actor=Actor(
-            model("actor"),
-            strategies,
-            temperature=decoding.actor.temperature,
-            max_tokens=decoding.actor.max_tokens,
-        ),
+        actor=actor,
         reward=await judge("reward"),
         max_batch=MAX_BATCH,
         max_in_flight=in_flight,
@@ -369,17 +376,62 @@ async def open_players(
                 "fact retriever", retriever.retrieve, max_batch=MAX_BATCH, capacity=INBOX, blocks=retriever.blocks
             )
             await nursery.start(facts.serve)
-            other = BASELINES[baseline](
-                model("actor"),
-                facts.ask,
-                inputs.graph,
-                temperature=decoding.actor.temperature,
-                max_tokens=decoding.actor.max_tokens,
-            )
+            if baseline in TRAINED:
+                system = await _trained(config, inputs, baseline, trained)
+                await nursery.start(system.lane.serve)
+                other = TrainedCRS(
+                    system.lane.ask,
+                    inputs.graph,
+                    Entities(inputs.graph),
+                    slot=SLOT,
+                    ranked=IEVALM_DEPTH if config.evaluation.protocol == "ievalm" else RANKED,
+                    candidates=config.network.candidates,
+                    text=config.crs.text,
+                    actor=actor if config.crs.text == "actor" else None,
+                )
+            else:
+                other = BASELINES[baseline](
+                    model("actor"),
+                    facts.ask,
+                    inputs.graph,
+                    temperature=decoding.actor.temperature,
+                    max_tokens=decoding.actor.max_tokens,
+                )
         progress.watch((*network.lanes, seeker.lane, evaluator.lane))
         with seldom_collected():
             yield NetworkPlayers(network, seeker, evaluator, ledger, other)
         nursery.cancel_scope.cancel()
+
+
+class _Answering:
+    """A trained system on its lane: it works in a worker thread, one dialogue after the other."""
+
+    def __init__(self, name: str, system: Trained, counted: Sequence[float], *, writes: bool) -> None:
+        ranker = WithCopy(system, counted) if name.endswith(COPY) else None
+        self._writes = writes
+        self._system = system if ranker is None else _Copying(ranker, system)
+        self.lane: Lane[Query, Answer] = batch_lane(
+            name, self._answer, max_batch=MAX_BATCH, capacity=INBOX, blocks=lambda queries: True
+        )
+
+    def _answer(self, queries: Sequence[Query]) -> list[Answer | ExpertError]:
+        return [answer(self._system, query, writes=self._writes) for query in queries]
+
+
+class _Copying:
+    """``+copy``: the mixed ranking with the system's own sentences."""
+
+    def __init__(self, ranker: WithCopy, system: Trained) -> None:
+        self.rank, self.write = ranker.rank, system.write
+
+
+async def _trained(config: Config, inputs: Inputs, kind: str, folder: Path | None) -> _Answering:
+    def load() -> tuple[Trained, Sequence[float]]:
+        place = folder_of(config, kind, corpus_of(config, inputs.graph)) if folder is None else folder
+        return read(config, inputs.graph, place)
+
+    system, counted = await trio.to_thread.run_sync(load)
+    return _Answering(kind, system, counted, writes=config.crs.text == "template")
 
 
 class _LanedSeeker:

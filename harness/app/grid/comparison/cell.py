@@ -28,6 +28,7 @@ from harness.app.job.stoppable import run_stoppable
 from harness.app.settings.config import Config
 from harness.app.setup.inputs import Inputs, pool_digest, read_inputs
 from harness.app.setup.servers import at
+from harness.app.setup.trained import TRAINED
 from harness.app.setup.wiring import (
     fixed_planner_of,
     index_of,
@@ -78,9 +79,12 @@ async def _at_work(
         await withdraw_failed(log_path, config)
         finished = EpisodeIndex(log_path)
     baseline = RSO_ITSELF if cell.kind == "rso" else cell.kind
+    trained = directory.parent.parent / TRAININGS / cell.planner if cell.kind in TRAINED else None
     async with (
         open_models(config, inputs, directory, progress) as models,
-        open_players(config, inputs, models, lambda version: policy, index, progress, baseline=baseline) as players,
+        open_players(
+            config, inputs, models, lambda version: policy, index, progress, baseline=baseline, trained=trained
+        ) as players,
         open_log(log_path) as events,
     ):
         session = Session(config, events, players, progress, stopping, finished)
@@ -93,7 +97,7 @@ async def _at_work(
 
 
 def _policy(cell: SystemCell, config: Config, inputs: Inputs, directory: Path) -> Policy:
-    planner = planner_of(config, inputs.strategies) if cell.planner else None
+    planner = planner_of(config, inputs.strategies) if cell.planner and cell.kind not in TRAINED else None
     if planner is None:
         return fixed_planner_of(config, inputs)
     # A training's name is looked up beside the cells; a path stands for itself.

@@ -20,7 +20,8 @@ from harness.app.grid.cell import Cell
 from harness.app.identity.sittings import Identity, identity_of
 from harness.app.settings.config import Config, Name, NonNegative, operational, settings
 from harness.app.settings.configfile import load_config, resolved_models
-from harness.app.setup.baselines import BASELINES
+from harness.app.setup.baselines import SYSTEMS
+from harness.app.setup.trained import COPY, TRAINED, settings_of, title_of, with_roles
 from harness.core.errors import ConfigError
 from harness.core.messages import Struct
 
@@ -116,6 +117,8 @@ class Training(Cell, frozen=True, kw_only=True):
     name: str
     reinforced: bool
     """Whether any system asks for more than the warm-up."""
+    crs: str = ""
+    """``unicrs`` or ``barcor``: that system is trained, and no planner."""
 
     @property
     def row(self) -> str:
@@ -133,7 +136,13 @@ class Plan(Struct, frozen=True, kw_only=True):
     trainings: tuple[Training, ...]
 
     def title(self, system: str) -> str:
-        return self.file.systems[system].title or system
+        own = self.file.systems[system]
+        if own.kind not in TRAINED or own.left_out:
+            return own.title or system
+        config = next(cell for cell in self.cells if cell.system == system).resolved()
+        name = title_of(config, own.kind)
+        # Whatever the file calls it, a system on other models than the paper's says so.
+        return own.title if own.title and ("-lite" not in name or "lite" in own.title.lower()) else name
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -157,7 +166,9 @@ def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = (
     for dataset, source in file.datasets.items():
         base = load_config(folder / source.experiment, (*axes.set, *source.set, *shared), models)
         for name, system in systems.items():
-            for model in () if system.left_out else system.models or axes.models or (base.roles.actor,):
+            alone = "" if system.left_out else _own_name(system, axes, base, f"systems.{name}")
+            own = (alone,) if alone else system.models or axes.models or (base.roles.actor,)
+            for model in () if system.left_out else own:
                 for seed in axes.seeds:
                     config = config_at(
                         base,
@@ -165,10 +176,11 @@ def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = (
                         seed,
                         system.set,
                         f"systems.{name}",
-                        roles={"actor": model, "preference_reasoner": model},
+                        roles={} if alone else {"actor": model, "preference_reasoner": model},
                         # A cell's planner is named by the system's `init`, not by another key.
                         planner={"init": ""},
                     )
+                    config = with_roles(config, system.kind)
                     training = _training(config, system, dataset, model, seed)
                     planner = str((folder / system.init).resolve()) if system.init else ""
                     if training is not None and not planner:
@@ -193,7 +205,26 @@ def read_plan(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = (
     return Plan(file=file, cells=tuple(cells), trainings=tuple(trainings.values()))
 
 
+def _own_name(system: System, axes: Paper, base: Config, where: str) -> str:
+    """The name of a trained system that asks no model; "" for all others."""
+    if system.kind not in TRAINED:
+        return ""
+    config = config_at(base, axes, axes.seeds[0], system.set, where)
+    return "" if config.crs.text == "actor" else title_of(config, system.kind)
+
+
+def _training_of_crs(config: Config, kind: str, dataset: str, seed: int) -> Training:
+    """One a dataset, seed and settings; ``+copy`` shares that of its system."""
+    settings_, data = settings_of(config, kind), msgspec.to_builtins(config.data)
+    content = {"kind": kind, "crs": settings_, "data": data, "file": config.crs.dialogues, "seed": config.run.seed}
+    digest = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+    name = f"{dataset}.{kind}.s{seed}.{digest[:8]}"
+    return Training(name=name, seed=seed, config=msgspec.to_builtins(config), reinforced=False, crs=kind)
+
+
 def _training(config: Config, system: System, dataset: str, model: str, seed: int) -> Training | None:
+    if system.kind in TRAINED:
+        return _training_of_crs(config, system.kind.removesuffix(COPY), dataset, seed)
     learns = config.learns and "planner" not in config.network.without
     if system.kind != RSO or system.stage == "untrained" or not learns:
         return None
@@ -211,8 +242,8 @@ def _check(file: ComparisonFile, path: Path) -> None:
     if not file.systems or not file.datasets:
         raise ConfigError(f"{path}: a comparison needs at least one [systems.NAME] and one [datasets.NAME]")
     for name, system in file.systems.items():
-        if not system.left_out and system.kind != RSO and system.kind not in BASELINES:
-            raise ConfigError(f"systems.{name}.kind: {system.kind!r} is none of: {RSO}, {', '.join(BASELINES)}")
+        if not system.left_out and system.kind != RSO and system.kind not in SYSTEMS:
+            raise ConfigError(f"systems.{name}.kind: {system.kind!r} is none of: {RSO}, {', '.join(SYSTEMS)}")
     check_names((*file.systems, *file.datasets), "systems and datasets")
     check_known("comparison.reference", file.comparison.reference, file.systems, "system")
     if file.systems[file.comparison.reference].left_out:

@@ -17,14 +17,21 @@ from harness.app.grid.orders import Order
 from harness.app.job.main_job import Extent, begin_or_go_on
 from harness.app.job.summary import did_not_count
 from harness.app.job.training import WARMED_UP
+from harness.app.setup.sources import read_graph
+from harness.app.setup.trained import corpus_of, train
 from harness.core.errors import InputError
 from harness.core.log import rundir
 from learner.checkpoint import checkpoint_name, newest_checkpoint
+from learner.crs.store import is_saved
 
 
 def play(order: Order) -> None:
     """Bring a training to its end."""
     training = msgspec.convert(order.cell, Training)
+    if training.crs:
+        config = training.resolved()
+        train(config, training.crs, corpus_of(config, read_graph(config)), Path(order.directory))
+        return
     extent = Extent(limit=0, reinforced=training.reinforced, base_urls=order.base_urls)
     silent = Console(file=io.StringIO())
     folder = Path(order.directory)
@@ -34,6 +41,8 @@ def play(order: Order) -> None:
 
 def trained(training: Training, directory: Path) -> bool:
     """Whether the training's last checkpoint is there."""
+    if training.crs:
+        return is_saved(directory)
     config = training.resolved()
     updates = -(-config.training_episodes // config.rl.batch_episodes)
     last = updates if training.reinforced else WARMED_UP

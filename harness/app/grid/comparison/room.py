@@ -17,7 +17,7 @@ from harness.app.grid.cell import Cell, finished
 from harness.app.grid.comparison.cell import TRAININGS
 from harness.app.grid.comparison.figures import comparison_figures
 from harness.app.grid.comparison.measures import SystemResult
-from harness.app.grid.comparison.plan import Plan, Training
+from harness.app.grid.comparison.plan import RSO, Plan, Training
 from harness.app.grid.comparison.planners import checkpoint_of, trained
 from harness.app.grid.comparison.rating_sheet import KEY, SHEET, draw_sheet
 from harness.app.grid.comparison.results import Comparison, summarize
@@ -65,7 +65,7 @@ class ComparisonRoom:
             read_inputs(cell.resolved())
         for cell in self.plan.cells:
             check_models(cell.resolved())
-            if cell.planner and Path(cell.planner).is_absolute():
+            if cell.planner and Path(cell.planner).is_absolute() and cell.kind == RSO:
                 checkpoint_of(Path(cell.planner), cell.stage)
 
     def check_shares(self) -> None:
