@@ -236,7 +236,7 @@ def _scale(played: Sequence[Played]) -> Iterator[tuple[str, list[tuple[str, Mark
 
 
 def _sized(row: Row) -> str:
-    size = size_of(row.model) or size_of(row.served)
+    size = size_of(row.served or row.model)
     return f"{row.title}, {size / 1e9:g}B" if size else f"{row.title}, {row.model}"
 
 
