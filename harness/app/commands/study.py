@@ -31,7 +31,7 @@ def study(
     ``kept``: a `results.json.gz` of an earlier sitting, whose cells are finished.
     Raises `CellsFailed` after the tables where a cell failed, `Interrupted` where it was asked to stop.
     """
-    room = StudyRoom(read_plan(file, overrides, only), console, limit=limit, kept=kept)
+    room = StudyRoom(read_plan(file, overrides, only), console, limit=limit, kept=kept, accept_changes=accept_changes)
     room.check()
     return play(room, run_dir, console, accept_changes=accept_changes, quiet=quiet)
 

@@ -28,8 +28,9 @@ WORLD = "simulator/scripted"
 _BASELINES = "experts/baselines"
 _EXAMINER = "harness/app/evaluation"
 _EVERY_RUN = ("experts", "simulator", "learner", "harness/domain")
-"""Where prompts of every run are made; the world, the data's readers and the baselines are left out."""
-_LEFT_OUT = (WORLD, "simulator/datasets", _BASELINES)
+"""Where prompts of every run are made; the world, the data's readers, the baselines and the trained systems (whose
+`prompt` is a prefix of vectors) are left out."""
+_LEFT_OUT = (WORLD, "simulator/datasets", _BASELINES, "learner/crs")
 
 
 def texts_of(labels: LabelSet, *, compared: bool = False, baseline: bool = False) -> dict[str, str]:

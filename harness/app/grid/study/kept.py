@@ -1,8 +1,9 @@
 """A study's finished cells in one small file: what tables, claims and figures are made of, without the runs.
 
 A later sitting, or another machine, takes them as finished and adds its own. The file (gzipped JSON) holds each cell's
-result with the measures that a study shows, and a digest of the settings, texts, world and data that it was played
-with: a cell is taken only where all of that is the same now.
+result with the measures that a study shows, a digest of the settings and data that it was played with, and one of the
+texts and the scripted world. A cell is taken only where settings and data are the same now; where texts or world
+differ, only if that is accepted, and it is said.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 
 from harness.app.grid.cell import Cell
 from harness.app.grid.study.cell import ArmResult
+from harness.app.identity.sittings import Identity
 from harness.core.errors import DataError, InputError
 from harness.core.log import rundir
 from harness.core.messages import Struct
@@ -41,8 +43,10 @@ MEASURES = (
 class KeptCell(Struct, frozen=True, kw_only=True):
     """A finished cell."""
 
-    played_with: str
-    """`played_with` of the cell as it was played."""
+    settings: str
+    """Digest of its settings and of the data files' content."""
+    texts: str
+    """Digest of prompts, personas, strategies and the scripted world."""
     result: ArmResult
 
 
@@ -55,19 +59,25 @@ class Kept(Struct, frozen=True, kw_only=True):
     """Searches that were made: what was searched for -> the strategies found."""
 
 
-def played_with(cell: Cell, files: Mapping[str, str]) -> str:
-    """Digest of what a cell's result depends on: settings, texts, the scripted world, the data files' content."""
-    identity = cell.identity()
-    parts = [cell.resolved().digest, identity.texts, identity.world, dict(files)]
-    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+def settings_of(cell: Cell, files: Mapping[str, str]) -> str:
+    """`KeptCell.settings` of a cell as it would be played now. ``files``: SHA-256 of the data files by config key."""
+    return _digest([cell.resolved().digest, dict(files)])
 
 
-def kept_cell(cell: Cell, files: Mapping[str, str], result: ArmResult) -> KeptCell:
+def texts_of(identity: Identity) -> str:
+    """`KeptCell.texts` of a cell that is played by these."""
+    return _digest([identity.texts, identity.world])
+
+
+def kept_cell(cell: Cell, files: Mapping[str, str], texts: str, result: ArmResult) -> KeptCell:
     """The cell as it goes into the file."""
     values = {name: result.values[name] for name in MEASURES if name in result.values}
-    return KeptCell(
-        played_with=played_with(cell, files), result=msgspec.structs.replace(result, values=values, log=None)
-    )
+    small = msgspec.structs.replace(result, values=values, log=None)
+    return KeptCell(settings=settings_of(cell, files), texts=texts, result=small)
+
+
+def _digest(parts: list[object]) -> str:
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
 
 def read_kept(path: Path) -> Kept:

@@ -15,10 +15,11 @@ from harness.app.grid.orders import Order, order_for
 from harness.app.grid.study.cell import ArmResult
 from harness.app.grid.study.figures import draw
 from harness.app.grid.study.findings import Findings, find
-from harness.app.grid.study.kept import RESULTS, Kept, kept_cell, played_with, read_kept, write_kept
+from harness.app.grid.study.kept import RESULTS, Kept, KeptCell, kept_cell, read_kept, settings_of, texts_of, write_kept
 from harness.app.grid.study.plan import Plan, with_schedule
 from harness.app.grid.study.search import search
 from harness.app.grid.study.tables import markdown, note, show
+from harness.app.identity.manifest import read_manifest
 from harness.app.setup.inputs import Inputs, read_inputs
 from harness.app.setup.wiring import check_models, planner_of
 from harness.core.log import rundir
@@ -31,12 +32,22 @@ class StudyRoom:
 
     what = "study"
 
-    def __init__(self, plan: Plan, console: Console, *, limit: int | None = None, kept: Path | None = None) -> None:
-        """``kept``: a file of finished cells that are not played again (`harness.app.grid.study.kept`)."""
+    def __init__(
+        self,
+        plan: Plan,
+        console: Console,
+        *,
+        limit: int | None = None,
+        kept: Path | None = None,
+        accept_changes: bool = False,
+    ) -> None:
+        """``kept``: a file of finished cells that are not played again (`harness.app.grid.study.kept`);
+        ``accept_changes``: nor those that were played with other texts or another world."""
         self.plan, self.axes, self.file = plan, plan.file.study, plan.file
         self.limit = limit
         self._console = console
         self._kept = read_kept(kept) if kept is not None else Kept()
+        self._accept_changes = accept_changes
         self._inputs: dict[bytes, Inputs] = {}
 
     @property
@@ -66,8 +77,19 @@ class StudyRoom:
         tested = self.plan.config(self.axes.tested)
         findings = find(self.plan, results, world=world_of(tested), decisions=decisions_of(tested))
         rundir.write_atomically(folder / STUDY, msgspec.json.format(msgspec.json.encode(findings), indent=1))
-        here = {c.name: kept_cell(c, self._files(c), result) for c, result in read if result is not None}
+        here = {
+            cell.name: known
+            if (known := self._known(cell, folder / CELLS / cell.name)) is not None
+            else kept_cell(cell, self._files(cell), self._texts(cell, folder / CELLS / cell.name), result)
+            for cell, result in read
+            if result is not None
+        }
         write_kept(folder / RESULTS, (self._kept.cells | here).items(), self._kept.schedules | schedules)
+        if other := sum(here[cell.name].texts != texts_of(cell.identity()) for cell, _ in read if cell.name in here):
+            console.print(
+                Text(f"WARNING: {other} cells of {len(here)} were played with other texts or another world"),
+                soft_wrap=True,
+            )
         if results:
             rundir.write_atomically(folder / TABLES, markdown(self.plan, findings).encode())
             draw(self.plan, results, read_inputs(tested).strategies, findings.world, folder)
@@ -77,11 +99,21 @@ class StudyRoom:
         return findings
 
     def _result(self, cell: Cell, directory: Path) -> ArmResult | None:
-        if directory.exists() or (known := self._kept.cells.get(cell.name)) is None:
-            return finished(directory, ArmResult, self.axes.scenarios, self.limit)
+        if (known := self._known(cell, directory)) is not None:
+            return known.result
+        return finished(directory, ArmResult, self.axes.scenarios, self.limit)
+
+    def _known(self, cell: Cell, directory: Path) -> KeptCell | None:
+        """The cell of the small file, where there is no run of it and it is what would be played now."""
+        known = self._kept.cells.get(cell.name)
+        if known is None or directory.exists() or known.settings != settings_of(cell, self._files(cell)):
+            return None
         if len(known.result.scenarios) != min(self.limit or self.axes.scenarios, self.axes.scenarios):
             return None
-        return known.result if known.played_with == played_with(cell, self._files(cell)) else None
+        return known if self._accept_changes or known.texts == texts_of(cell.identity()) else None
+
+    def _texts(self, cell: Cell, directory: Path) -> str:
+        return texts_of(read_manifest(directory).identity or cell.identity())
 
     def _files(self, cell: Cell) -> Mapping[str, str]:
         config = cell.resolved()
