@@ -83,23 +83,21 @@ def truth() -> NDArray[np.float64]:
 
 def taught(**other: Any) -> Taught:
     fitted = distil(list(lessons(truth())), reader())
-    return Taught(
-        **{
-            "teacher": "the scripted judge",
-            "run_digest": "d",
-            "encoder": "hashed",
-            "encoder_sha256": Hashed.sha256,
-            "ridge": fitted.ridge,
-            "turns": fitted.turns,
-            "dialogues": fitted.dialogues,
-            "missing": 0,
-            "held_out": fitted.held_out,
-            "held_out_dialogues": fitted.held_out_dialogues,
-            "new_words": fitted.new_words,
-            "weights_sha256": "",
-        }
-        | other
-    )
+    told: dict[str, Any] = {
+        "teacher": "the scripted judge",
+        "run_digest": "d",
+        "encoder": "hashed",
+        "encoder_sha256": Hashed.sha256,
+        "ridge": fitted.ridge,
+        "turns": fitted.turns,
+        "dialogues": fitted.dialogues,
+        "missing": 0,
+        "held_out": fitted.held_out,
+        "held_out_dialogues": fitted.held_out_dialogues,
+        "new_words": fitted.new_words,
+        "weights_sha256": "",
+    }
+    return Taught(**(told | other))
 
 
 def test_it_finds_a_linear_judge() -> None:

@@ -131,5 +131,5 @@ def test_other_files_and_unknown_arms_are_refused(tmp_path):
 
 def test_the_shipped_study_is_readable():
     plan = read_plan(ROOT / "experiments" / "learning_study.toml")
-    assert list(plan.budgets) == [160, 320, 512, 1008]
+    assert list(plan.budgets) == [320, 1000, 3000]
     assert len(plan.file.study.seeds) == 10

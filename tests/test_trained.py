@@ -141,7 +141,7 @@ kind = "barcor"
 
 def test_train_crs_trains_measures_and_finds_what_is_trained(forkery: Forkery, tmp_path: Path) -> None:
     options = [word for value in [f"run.directory={tmp_path}", *QUICK] for word in ("--set", value)]
-    command = ["train-crs", Path("experiments/tiny.toml"), "--system", "barcor", *options]
+    command: list[str | Path] = ["train-crs", Path("experiments/tiny.toml"), "--system", "barcor", *options]
     first = forkery.run(*command)
     assert first.poll() == 0, first.errors()
     assert "barcor-lite+copy" in first.output()
