@@ -60,8 +60,10 @@ def test_every_cell_of_the_paper_fits_one_gpu(name):
 def test_the_papers_rows_stand_in_its_order(name):
     plan = read_plan(PAPER / f"{name}.toml")
     assert [plan.title(system) for system in plan.file.systems][:7] == ROWS
-    assert list(plan.left_out) == ROWS[:2]
-    assert all("train-crs" in why for why in plan.left_out.values())
+    lite = read_plan(PAPER / f"{name}.toml", ["preset="])
+    assert lite.title("unicrs") == "unicrs-lite"
+    assert plan.left_out == {}
+    assert {training.crs for training in plan.trainings} == {"", "unicrs", "barcor"}
     actors = {cell.system: cell.resolved().models[cell.resolved().roles.actor].model for cell in plan.cells}
     assert "Llama-3.1-8B" in actors["llamacrs"]
     assert {model for system, model in actors.items() if system != "llamacrs"} == {"Qwen/Qwen2.5-7B-Instruct"}
@@ -89,8 +91,29 @@ def test_cells_are_played_by_the_servers_that_they_need():
 def test_an_estimate_grows_with_the_dialogues():
     plan = read_plan(PAPER / "tables_inspired.toml", ["comparison.seeds=[0]"], ["qwencrs"])
     few, many = (stages(plan, count, {"inspired": None})[0] for count in (10, 20))
-    assert many.dialogues - few.dialogues == 2 * 10
+    assert many.dialogues - few.dialogues == 3 * 10  # the reference and the system to improve over stay
     assert many.usage.calls > few.usage.calls
+
+
+def test_a_trained_system_asks_no_model_of_its_own():
+    calls = {}
+    for only in ("unicrs", "qwencrs"):
+        plan = read_plan(PAPER / "tables_inspired.toml", ["comparison.seeds=[0]", "comparison.improve_over="], [only])
+        cells = tuple(cell for cell in plan.cells if cell.system == only)
+        (stage,) = stages(msgspec.structs.replace(plan, cells=cells, trainings=()), 10, {"inspired": None})
+        calls[only] = stage.usage.calls
+    assert calls["qwencrs"] - calls["unicrs"] == 10 * 10  # dialogues x turns
+
+
+def test_a_row_that_is_left_out_has_no_cells(tmp_path):
+    path = tmp_path / "one.toml"
+    path.write_text(
+        f'[comparison]\nreference = "rso"\n[datasets.d]\nexperiment = "{PAPER}/inspired.toml"\n'
+        '[systems.rso]\nstage = "untrained"\n[systems.x]\ntitle = "X"\nkind = "unknown"\nleft_out = "not made yet"\n'
+    )
+    plan = read_plan(path)
+    assert {cell.system for cell in plan.cells} == {"rso"}
+    assert plan.left_out == {"X": "not made yet"}
 
 
 def test_shares_that_do_not_fit_are_refused_in_one_sentence():

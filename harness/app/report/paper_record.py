@@ -93,6 +93,9 @@ def why_not(played: Sequence[Played], system: str, corpus: str) -> str:
                 return f"not played: {why}"
     if not any(one.rows(corpus) for one in played):
         return f"not played: no comparison of {corpus} is given"
+    lite = f"{system.lower()}-lite"
+    if any(row.title.lower() == lite for one in played for row in one.rows(corpus)):
+        return f"played as {lite}, on other models than the paper's: below the tables"
     failed = [
         why
         for one in played

@@ -23,6 +23,7 @@ from harness.app.settings.config import Config, Model
 from harness.app.setup.baselines import CALLS_A_TURN
 from harness.app.setup.gpu import share_of
 from harness.app.setup.inputs import Inputs
+from harness.app.setup.trained import TRAINED
 from harness.core.messages import Struct, Usage
 
 ASSUMED = (
@@ -84,9 +85,14 @@ def _usage(cell: Cell, config: Config, held_out: int, training: int, inputs: Map
         inputs.get(system.dataset) if system else None,
         held_out=held_out,
         training=training,
-        calls_a_turn=CALLS_A_TURN.get(system.kind, 1) if system and system.kind != RSO else None,
+        calls_a_turn=_calls_a_turn(system.kind, config) if system and system.kind != RSO else None,
     )
     return sum(by_role.values(), Usage())
+
+
+def _calls_a_turn(kind: str, config: Config) -> int:
+    """A trained system asks no model, unless the actor speaks for it."""
+    return int(config.crs.text == "actor") if kind in TRAINED else CALLS_A_TURN[kind]
 
 
 def _servers(models: Mapping[str, Model]) -> dict[str, float]:
