@@ -292,13 +292,13 @@ class Crs(Struct, frozen=True, kw_only=True):
     text: Literal["template", "actor", "said"] = "template"
     """The message. ``template``: the system's own sentence, its slots filled from the ranking; ``actor``: the model of
     ``roles.actor`` speaks about the first films; ``said``: one fixed sentence."""
-    tokens: Annotated[int, Meta(ge=16, le=1024)] = 64
+    tokens: Annotated[int, Meta(ge=16, le=1024)] = 48
     """Of the dialogue, its newest ones."""
     batch: Count = 64
-    language_epochs: Natural = 3
+    language_epochs: Natural = 2
     """Of a speaker that is trained here."""
     language_rate: Positive = 1e-3
-    align_epochs: Natural = 3
+    align_epochs: Natural = 2
     """UniCRS: of entity alignment."""
     align_rate: Positive = 1e-3
     talk_epochs: Natural = 2
