@@ -82,7 +82,7 @@ def test_an_order_waits_for_the_one_that_it_needs_and_others_go_first(workers: P
 
 def test_what_waits_for_a_failed_training_is_not_played_and_says_why(workers: Path) -> None:
     answers = played([order("training", error="no films."), order("cell", after="training"), order("other")])
-    assert answers["cell"].error == "its planner was not trained: no films."
+    assert answers["cell"].error == "what it plays with was not trained: no films."
     assert answers["other"].error == ""
     assert "begin cell" not in workers.read_text()
 

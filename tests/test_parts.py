@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.fakes import HEAT
 
 from harness.app.grid.comparison.parts import Parts, cells, notes, parts_of
-from harness.app.setup.baselines import BASELINES, DIFFERS
+from harness.app.setup.baselines import DIFFERS, SYSTEMS
 from harness.core.log.episode import Episode
 from harness.core.messages import (
     Decision,
@@ -64,7 +64,7 @@ def test_parts_are_what_the_turns_did() -> None:
 
 
 def test_every_baseline_says_how_it_differs_and_a_scripted_world_what_it_decides() -> None:
-    assert DIFFERS.keys() == BASELINES.keys()
+    assert DIFFERS.keys() == set(SYSTEMS)
     said = notes({"pccrs": "PCCRS", "intercrs": "InterCRS"}, scripted=True)
     assert [line.split()[0] for line in said] == ["PCCRS:", "InterCRS:", "The"]
     assert ".35" in said[-1]

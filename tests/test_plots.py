@@ -34,10 +34,9 @@ def test_a_run_gives_a_learning_curve_and_its_strategies(tmp_path: Path) -> None
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
 
 
-def test_a_comparison_gives_bars_and_scale(tmp_path: Path) -> None:
+def test_a_comparison_gives_bars_and_no_scale_of_one_model(tmp_path: Path) -> None:
     written = plot(write_comparison(tmp_path / "cmp"), None, Console(quiet=True))
-    assert {path.stem for path in written} == {"ablations_synthetic", "systems_synthetic", "scale_synthetic"}
-    assert "parameters" in (tmp_path / "cmp" / "plots" / "scale_synthetic.svg").read_text(encoding="utf-8")
+    assert {path.stem for path in written} == {"ablations_synthetic", "systems_synthetic"}
 
 
 def test_nothing_to_plot_is_said(tmp_path: Path) -> None:
