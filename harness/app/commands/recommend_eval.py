@@ -111,7 +111,7 @@ def _trained(
     return found
 
 
-SHORT = ("recall_1", "recall_10", "recall_50", "mrr")
+SHORT = ("recall_1", "recall_10", "recall_50")
 """Measures that are shown where many rankers stand in rows."""
 
 
